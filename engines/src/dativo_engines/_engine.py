@@ -1,0 +1,139 @@
+"""What every engine offers, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+from dativo_protocols import Catalog, ConnectionStatus, Message, Spec, StreamId
+
+ReplicationMethod = Literal["FULL_TABLE", "INCREMENTAL", "LOG_BASED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Which program to run.
+
+    Attributes:
+        reference: As the user wrote it, for messages: `singer:tap-jsonl==0.3.1`.
+        executable: A program's name on PATH or its path; None takes the package's own.
+        package: A requirement to install into an isolated environment, or None to use the executable as it is.
+        arguments: Put before the protocol's own arguments.
+        environment: Added to the clean environment the connector starts with.
+    """
+
+    reference: str
+    executable: str | None = None
+    package: str | None = None
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """How records become Arrow cells; see `docs/types.md`.
+
+    Attributes:
+        on_bad_value: `quarantine`, `null` or `fail`.
+        nested: `json` (JSON text, exact as sent) or `struct` for objects and arrays with a known shape.
+        extra: `keep` properties outside the schema in `_dativo_extra`, or `drop` them.
+        fields: Per stream, the properties to keep; a stream that is missing keeps all.
+        types: Per stream and column, an Arrow type by name that overrides the schema's, e.g. `decimal(38,10)`, `json`, `string`.
+        max_record_bytes: A longer line fails the run.
+        memory_budget_bytes: For everything the decoder holds.
+        threads: Decoder threads; 0 chooses.
+    """
+
+    on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine"
+    nested: Literal["json", "struct"] = "json"
+    extra: Literal["keep", "drop"] = "keep"
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    max_record_bytes: int = 128 * 1024 * 1024
+    memory_budget_bytes: int = 96 * 1024 * 1024
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What the host decides for one run of a connector.
+
+    Attributes:
+        cache_dir: Where isolated environments live.
+        decode: How records become Arrow cells.
+        stall_timeout_seconds: A connector that says nothing for so long is ended; 0 waits for ever.
+        stop_timeout_seconds: From SIGTERM to SIGKILL.
+        secrets: Values to mask in logs and errors.
+        log: Called with level and line for what the connector logs, already masked; from any thread.
+    """
+
+    cache_dir: Path
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    stall_timeout_seconds: float = 600.0
+    stop_timeout_seconds: float = 10.0
+    secrets: tuple[str, ...] = ()
+    log: Callable[[str, str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to read of one stream.
+
+    Attributes:
+        fields: Properties to read, or None for all; keys and the cursor are always read.
+        replication_method: None leaves the connector's own choice.
+        replication_key: None leaves the connector's own choice.
+    """
+
+    fields: tuple[str, ...] | None = None
+    replication_method: ReplicationMethod | None = None
+    replication_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCatalog:
+    """The discovered streams and which of them to read.
+
+    Attributes:
+        catalog: As discovered.
+        selected: What to read; a stream that is not here is deselected.
+    """
+
+    catalog: Catalog
+    selected: Mapping[StreamId, Selection]
+
+
+class Reading(Protocol):
+    """A running connector: iterate over its messages, inside `with`.
+
+    Iteration ends only when the connector ended well; a connector that failed raises `ConnectorError` after its last good
+    message. Leaving the `with` block ends the connector and everything it started.
+    """
+
+    def __iter__(self) -> Iterator[Message]: ...
+    def __enter__(self) -> Reading: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    @property
+    def rows_in(self) -> Mapping[StreamId, int]:
+        """Records received per stream, counted before they are decoded."""
+        ...
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes received on the connector's stdout."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs one connector. Found by the entry-point group `dativo.engines`."""
+
+    def __init__(self, connector: Connector, options: EngineOptions) -> None: ...
+    def spec(self) -> Spec: ...
+    def check(self, config: Mapping[str, Any]) -> ConnectionStatus: ...
+    def discover(self, config: Mapping[str, Any]) -> Catalog: ...
+    def read(self, config: Mapping[str, Any], catalog: ReadCatalog | None, state: bytes | None) -> Reading: ...

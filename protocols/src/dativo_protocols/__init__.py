@@ -1,0 +1,53 @@
+"""Messages of every protocol, their codecs, and the error tree."""
+
+from dativo_protocols._messages import (
+    ArrowArrayExportable,
+    ArrowSchemaExportable,
+    Batch,
+    BatchFiles,
+    Catalog,
+    CatalogStream,
+    ConnectionStatus,
+    Log,
+    Message,
+    Rejects,
+    Schema,
+    Spec,
+    State,
+    StreamId,
+    Version,
+)
+from dativo_protocols.errors import (
+    ConfigError,
+    ConnectorError,
+    ContractError,
+    DativoError,
+    SandboxError,
+    StateError,
+    TargetError,
+)
+
+__all__ = [
+    "ArrowArrayExportable",
+    "ArrowSchemaExportable",
+    "Batch",
+    "BatchFiles",
+    "Catalog",
+    "CatalogStream",
+    "ConfigError",
+    "ConnectionStatus",
+    "ConnectorError",
+    "ContractError",
+    "DativoError",
+    "Log",
+    "Message",
+    "Rejects",
+    "SandboxError",
+    "Schema",
+    "Spec",
+    "State",
+    "StateError",
+    "StreamId",
+    "TargetError",
+    "Version",
+]

@@ -1,0 +1,199 @@
+"""What a connector says, whatever protocol it speaks.
+
+Messages are made per batch, never per record. `Batch.data` and `Schema.data` hand Arrow data over through the
+[Arrow PyCapsule interface](https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html), without a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+__all__ = [
+    "ArrowArrayExportable",
+    "ArrowSchemaExportable",
+    "Batch",
+    "BatchFiles",
+    "Catalog",
+    "CatalogStream",
+    "ConnectionStatus",
+    "Log",
+    "Message",
+    "Rejects",
+    "Schema",
+    "Spec",
+    "State",
+    "StreamId",
+    "Version",
+]
+
+
+class StreamId(NamedTuple):
+    """A stream's identity: one name in two namespaces is two streams."""
+
+    name: str
+    namespace: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.namespace is None else f"{self.namespace}.{self.name}"
+
+
+class ArrowArrayExportable(Protocol):
+    """An Arrow record batch by the PyCapsule interface."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+
+
+class ArrowSchemaExportable(Protocol):
+    """An Arrow schema by the PyCapsule interface."""
+
+    def __arrow_c_schema__(self) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a connector can be configured with.
+
+    Attributes:
+        config_schema: JSON Schema of the configuration; empty when the connector has none to offer.
+        raw: What the connector said, as parsed.
+    """
+
+    config_schema: dict[str, Any]
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """Whether a configuration works."""
+
+    succeeded: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogStream:
+    """One stream a connector offers.
+
+    Attributes:
+        id: Its identity in messages.
+        json_schema: JSON Schema of its records.
+        primary_key: Property names, possibly none.
+        cursor: Property names that order its changes, possibly none.
+        replication_methods: Any of `FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`; empty when the connector does not say.
+        raw: The catalog entry as the connector wrote it; handed back to it with the selection filled in.
+    """
+
+    id: StreamId
+    json_schema: dict[str, Any]
+    primary_key: tuple[str, ...] = ()
+    cursor: tuple[str, ...] = ()
+    replication_methods: tuple[str, ...] = ()
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The streams a connector offers, in its own order."""
+
+    streams: tuple[CatalogStream, ...]
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A stream was announced, or its schema changed. Comes before the batches it describes.
+
+    Attributes:
+        data: The Arrow schema of the batches that follow. `_dativo_extra` and `_dativo_changes` (JSON text) are not in it:
+            a batch has them only where needed.
+        json_schema: The JSON Schema exactly as sent.
+        primary_key: `key_properties`.
+        cursor: `bookmark_properties`.
+    """
+
+    stream: StreamId
+    data: ArrowSchemaExportable
+    json_schema: bytes
+    primary_key: tuple[str, ...] = ()
+    cursor: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one stream, in the order the connector sent them.
+
+    Attributes:
+        data: An Arrow record batch; original column names, which may be any text.
+        rows: Its number of rows.
+        nbytes: Its size in memory, in bytes.
+    """
+
+    stream: StreamId
+    data: ArrowArrayExportable
+    rows: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejects:
+    """Rows that went to quarantine instead of a batch.
+
+    Attributes:
+        stream: Their stream; `StreamId("_unknown")` where a broken line does not say.
+        data: Columns `line` int64 (1-based line of the connector's output), `column` utf8 (null when the whole record is bad),
+            `reason` utf8, `record` binary (the record's JSON exactly as sent; the whole line when it does not parse).
+        rows: Its number of rows.
+    """
+
+    stream: StreamId
+    data: ArrowArrayExportable
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A barrier: covers all rows that came before it, and none that come after.
+
+    Attributes:
+        data: The state's JSON exactly as the connector sent it.
+        stream: The stream it covers, or None for all.
+    """
+
+    data: bytes
+    stream: StreamId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """ACTIVATE_VERSION: rows of older versions of the stream are obsolete."""
+
+    stream: StreamId
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFiles:
+    """BATCH: rows of a stream in files, in order; the reader of this message decodes them, and removes them once durable.
+
+    Attributes:
+        format: `jsonl`, `parquet` or `arrow`.
+        compression: `gzip`, or None.
+        files: URLs or paths as in the manifest.
+    """
+
+    stream: StreamId
+    format: str
+    compression: str | None
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log line: an unknown message, or noise on stdout (without its secrets only after the engine masked it)."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    message: str
+
+
+Message: TypeAlias = Schema | Batch | Rejects | State | Version | BatchFiles | Log
