@@ -1,0 +1,80 @@
+# Every recipe brings what a fresh machine lacks; it needs python3 (with venv and pip) and cargo.
+# Nothing is redone when nothing changed: stamps lie beside what they stand for.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := all
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+UV := .tools/uv/bin/uv
+BIN := .venv/bin
+RUST := $(shell find protocols -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+MANIFESTS := pyproject.toml protocols/pyproject.toml sdk/pyproject.toml engines/pyproject.toml
+# One profile for the extension, the Rust tests and clippy's build scripts: the dependencies are compiled once.
+CARGO_TEST := cargo test --release --workspace --exclude dativo-protocols-python
+
+export UV_PYTHON_DOWNLOADS := never
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/uv/bin:$(PATH)
+unexport PYTHONPATH
+
+.PHONY: all help setup quickstart test lint format bench crash fuzz lock clean
+
+all: test lint ## The tests, then the linters (what you get without a target)
+
+help: ## What there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: .venv/.packages .venv/.extension ## Python environment, extension in release, the four distributions
+
+quickstart: setup ## Set up, run the first job, show its tables
+	scripts/quickstart.sh
+
+test: setup ## Set up, then pass all tests, Rust and Python
+	scripts/servers.sh
+	$(CARGO_TEST)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(PYTEST)
+
+lint: setup ## ruff, mypy, stubtest, clippy, rustfmt
+	scripts/lint.sh
+
+format: setup ## Let ruff and rustfmt write
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cargo fmt --all
+
+bench: setup ## Time Dativo and its peers, write docs/benchmarks.md (an hour; BENCH="--rows 100000" for a short one)
+	$(BIN)/python -m benchmarks $(BENCH)
+
+crash: setup ## Kill a run at 200 random instants in each target, compare the rows (hours; CRASH="--kills 20")
+	$(BIN)/python tests/crash/crash.py --kills 200 --rows 1000000 --target duckdb --target parquet --target jsonl $(CRASH)
+
+fuzz: setup ## Ten million mutated lines through the decoder
+	scripts/fuzz.sh
+
+lock: $(UV) ## Resolve requirements.lock anew
+	scripts/lock.sh
+
+clean: ## Remove what make made, except the tools
+	rm -rf .venv target out dist
+
+$(UV):
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.python: | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	touch $@
+
+.venv/.requirements: requirements.lock .venv/.python
+	$(UV) pip install --quiet -r requirements.lock
+	touch $@
+
+.venv/.extension: $(RUST) protocols/pyproject.toml .venv/.requirements
+	cd protocols && maturin develop --uv --release --quiet
+	touch $@
+
+.venv/.packages: $(MANIFESTS) .venv/.requirements
+	$(UV) pip install --quiet --no-deps -e ./sdk -e ./engines -e .
+	touch $@
