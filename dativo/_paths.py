@@ -1,0 +1,32 @@
+"""Where things are: the project's own folder and the cache of environments."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["cache_dir", "project_dir", "state_dir", "store_path"]
+
+
+def project_dir(project: str | Path | None = None) -> Path:
+    """The folder that holds `jobs/`, `connectors/`, `tenants/` and `.dativo/`; the current one by default."""
+    return Path(project) if project is not None else Path.cwd()
+
+
+def state_dir(project: str | Path | None = None) -> Path:
+    """`.dativo/` of the project: the state store, locks, temporary files."""
+    return project_dir(project) / ".dativo"
+
+
+def store_path(project: str | Path | None = None) -> Path:
+    """The state store's file, for `dativo._store.Store`."""
+    return state_dir(project) / "state.sqlite"
+
+
+def cache_dir(cache: str | Path | None = None) -> Path:
+    """`cache`, else `$DATIVO_CACHE`, else `$XDG_CACHE_HOME/dativo`, else `~/.cache/dativo`; environments are in `envs/` below."""
+    if cache is not None:
+        return Path(cache)
+    if own := os.environ.get("DATIVO_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dativo"

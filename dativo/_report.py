@@ -1,0 +1,158 @@
+"""What a run did, for the terminal, for `--json`, and for the run history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from dativo_protocols.errors import DativoError
+
+__all__ = ["ChangeReport", "Report", "RunStatus", "StreamReport"]
+
+RunStatus: TypeAlias = Literal["running", "succeeded", "failed", "interrupted", "crashed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeReport:
+    """A schema change that this run committed; `kind` is `table` (created), `column` (added) or `type` (widened)."""
+
+    kind: str
+    column: str | None
+    before: str | None
+    after: str | None
+
+
+@dataclass(slots=True)
+class StreamReport:
+    """One stream of a run.
+
+    Attributes:
+        stream: Its name as text, `namespace.name` where there is a namespace.
+        write: How it was written.
+        rows_in: Records that the connector sent.
+        written: Rows committed to the stream's table.
+        quarantined: Rows committed to its quarantine table.
+        staged: Rows and rejects that were staged but not committed, because the run failed.
+        bytes: Size of its batches as Arrow data.
+        changes: Schema changes committed.
+    """
+
+    stream: str
+    write: str = ""
+    rows_in: int = 0
+    written: int = 0
+    quarantined: int = 0
+    staged: int = 0
+    bytes: int = 0
+    changes: list[ChangeReport] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "stream": self.stream,
+            "write": self.write,
+            "rows_in": self.rows_in,
+            "written": self.written,
+            "quarantined": self.quarantined,
+            "staged": self.staged,
+            "bytes": self.bytes,
+            "schema_changes": [{"kind": c.kind, "column": c.column, "before": c.before, "after": c.after} for c in self.changes],
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """One run of one job.
+
+    Attributes:
+        started, ended: Seconds since 1970.
+        seconds: Wall time of the run, waiting for the lock and building environments included.
+        bytes_in: Bytes that came out of the connector.
+        commits: Checkpoints committed, the final one included.
+        state_before: The state the run started from, exactly as stored; None for a first run.
+        state_after: The committed state at the end.
+        warnings: What the user should look at although the run went on.
+        error: Why the run did not succeed, or None.
+    """
+
+    run_id: str
+    tenant: str
+    job: str
+    status: RunStatus = "running"
+    exit_code: int = 0
+    error: DativoError | None = None
+    started: float = 0.0
+    ended: float = 0.0
+    seconds: float = 0.0
+    bytes_in: int = 0
+    commits: int = 0
+    state_before: bytes | None = None
+    state_after: bytes | None = None
+    streams: list[StreamReport] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def rows_in(self) -> int:
+        return sum(stream.rows_in for stream in self.streams)
+
+    @property
+    def written(self) -> int:
+        return sum(stream.written for stream in self.streams)
+
+    @property
+    def quarantined(self) -> int:
+        return sum(stream.quarantined for stream in self.streams)
+
+    def raise_for_error(self) -> None:
+        """Raises what ended the run: its `DativoError`, or `KeyboardInterrupt` when it was interrupted.
+
+        Raises:
+            DativoError: The run failed.
+            KeyboardInterrupt: SIGINT or SIGTERM ended it.
+        """
+        if self.status == "interrupted":
+            raise KeyboardInterrupt(f"run {self.run_id} was interrupted")
+        if self.error is not None:
+            raise self.error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON types; states as text."""
+        return {
+            "run_id": self.run_id,
+            "tenant": self.tenant,
+            "job": self.job,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "error": None if self.error is None else error_to_dict(self.error),
+            "started": self.started,
+            "ended": self.ended,
+            "seconds": self.seconds,
+            "rows_in": self.rows_in,
+            "written": self.written,
+            "quarantined": self.quarantined,
+            "bytes_in": self.bytes_in,
+            "commits": self.commits,
+            "state_before": _text(self.state_before),
+            "state_after": _text(self.state_after),
+            "streams": [stream.to_dict() for stream in self.streams],
+            "warnings": list(self.warnings),
+        }
+
+
+def error_to_dict(error: DativoError) -> dict[str, Any]:
+    """An error as JSON types."""
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "facts": _facts(error.facts),
+    }
+
+
+def _facts(facts: Mapping[str, object]) -> dict[str, Any]:
+    return {key: value if isinstance(value, str | int | float | bool | None) else str(value) for key, value in facts.items()}
+
+
+def _text(state: bytes | None) -> str | None:
+    return None if state is None else state.decode("utf-8", "replace")
