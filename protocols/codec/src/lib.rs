@@ -1,1 +1,46 @@
-//! Bytes of a record to cells in Arrow builders: no I/O, no threads, no Python.
+//! Bytes of records to Arrow batches, and back: no I/O, no threads, no Python.
+//!
+//! The way of one Singer line:
+//!
+//! 1. [`classify`] says which message it is.
+//! 2. SCHEMA: [`parse_schema_message`], then [`StreamPlan::compile`] turns its JSON Schema into an Arrow schema once.
+//! 3. RECORD (and [`LineKind::BrokenRecord`]): [`Builders::decode_line`] reads it in one pass into the stream's
+//!    [`BatchBuilder`], which it makes from the stream's plan when it meets the stream for the first time.
+//! 4. STATE, ACTIVATE_VERSION, BATCH: [`parse_state`], [`parse_activate_version`], [`parse_batch_message`].
+//! 5. [`BatchBuilder::finish`] hands over a batch of rows and a batch of rejected records, and can be filled again.
+//!    [`unify`] gives batches of one stream that differ only in the optional columns the same schema.
+//!
+//! Records without an envelope (JSON lines files) go through [`BatchBuilder::push_line`]. [`encode_json_lines`] is the way back.
+//!
+//! One builder belongs to one thread; plans are shared (`Arc`). Everything is `Send`.
+//!
+//! No message of this crate ever contains a value of a record: values may be secrets. Names of columns and streams it does contain.
+
+mod batch;
+mod columns;
+mod encode;
+mod json;
+mod keys;
+mod plan;
+mod rejects;
+mod singer;
+mod temporal;
+mod unify;
+
+pub use batch::{BatchBuilder, Built, Outcome, PushError, Pushed};
+pub use encode::{EncodeError, encode_json_lines};
+pub use plan::{Extra, Nested, OnBadValue, PlanOptions, SchemaError, StreamPlan};
+pub use rejects::{RejectsBuilder, rejects_schema};
+pub use singer::{
+    ActivateVersion, BatchFormat, BatchMessage, Builders, Compression, Decoded, LineError,
+    LineKind, MessageError, SchemaMessage, classify, parse_activate_version, parse_batch_message,
+    parse_schema_message, parse_state,
+};
+pub use unify::{ROLE_KEY, unify};
+
+/// Name of the optional column that keeps properties outside the schema, as one JSON object per row.
+pub const EXTRA_COLUMN: &str = "_dativo_extra";
+/// Name of the optional column that lists nulled cells, as a JSON array of `{"column", "reason"}` per row.
+pub const CHANGES_COLUMN: &str = "_dativo_changes";
+/// Objects and arrays nested deeper than this make a record broken.
+pub const MAX_DEPTH: usize = 512;
