@@ -1,0 +1,232 @@
+"""The process between Dativo and a connector: it starts the connector, and nothing of the connector outlives it.
+
+Run as `python -I -S _guardian.py OPTIONS… -- PATH ARGV…` with the standard library's smallest parts only: it costs
+every connector this program's memory and start-up time.
+
+- fd 0, control: the byte `T` asks for SIGTERM, then SIGKILL after the grace; `K` for SIGKILL now. End of file means that
+  Dativo is dead, however it died: the same as `T`, with a short grace; the private directory is then removed as well.
+- fd 1, status, lines of text: `started PID`, or `failed ERRNO`; then `exited STATUS MAX_RSS_KIB USER_S SYSTEM_S` with
+  wait's status. End of file comes when nothing of the connector is left.
+- fd 2 is the connector's stderr; the fd given as an option becomes its stdout.
+
+The connector leads a session of its own. On Linux the guardian is a child subreaper: whatever a descendant does (setsid,
+double fork), its orphans become the guardian's children, so they are found. Should the guardian itself be killed, the
+connector gets SIGKILL from the kernel (PR_SET_PDEATHSIG). Elsewhere only the connector's process group is ended.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+ORPHAN_GRACE_SECONDS = 2.0
+LINUX = sys.platform == "linux"
+
+
+def prctl(option: int, value: int) -> None:
+    """Does nothing where there is no such call: the guarantees are then those of process groups."""
+    if LINUX:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def report(line: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(1, line.encode() + b"\n")
+
+
+def start(path: str, argv: list[str], stdout: int) -> int:
+    """Starts the connector and returns its pid; raises OSError when it cannot be executed."""
+    guardian = os.getpid()
+    failure_read, failure_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != guardian:
+                os._exit(127)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(stdout, 1)
+            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+            os.execve(path, argv, os.environ)
+        except OSError as error:
+            os.write(failure_write, str(error.errno).encode())
+        finally:
+            os._exit(127)
+    os.close(failure_write)
+    os.close(stdout)
+    failure = os.read(failure_read, 16)
+    os.close(failure_read)
+    if failure:
+        os.waitpid(pid, 0)
+        raise OSError(int(failure), "")
+    return pid
+
+
+def descendants() -> list[int]:
+    """Every living descendant of this process, by the parents that /proc names."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+                # The program's name stands in parentheses and may hold any byte.
+                parent = int(stat.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(name))
+    found: list[int] = []
+    pending = [os.getpid()]
+    while pending:
+        born = children.get(pending.pop(), [])
+        found += born
+        pending += born
+    return found
+
+
+def send(number: int, leader: int, *, leader_ended: bool) -> None:
+    """Signals the connector's group and all that it started."""
+    # Once the leader was collected, its number may come to name somebody else's group.
+    if not leader_ended or not LINUX:
+        with contextlib.suppress(OSError):
+            os.killpg(leader, number)
+    if LINUX:
+        for pid in descendants():
+            # The group has had the signal; a second SIGTERM can cut a clean end short.
+            with contextlib.suppress(OSError):
+                if leader_ended or number == signal.SIGKILL or os.getpgid(pid) != leader:
+                    os.kill(pid, number)
+
+
+def group_exists(leader: int) -> bool:
+    try:
+        os.killpg(leader, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+class Guard:
+    """The time between a connector's start and the end of the last process it left behind."""
+
+    def __init__(self, leader: int, parent: int, grace: float, leftover_grace: float) -> None:
+        self.leader = leader
+        self.parent = parent
+        self.grace = grace
+        self.leftover_grace = leftover_grace
+        self.leader_ended = False
+        self.orphaned = False
+        self.terminate_at: float | None = None
+        self.kill_at: float | None = None
+        self.kill_pause = 0.02
+
+    def reap(self) -> bool:
+        """Collects ended children; returns whether anything is left."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return not LINUX and group_exists(self.leader)
+            if pid == 0:
+                return True
+            if pid == self.leader:
+                self.leader_ended = True
+                rss = usage.ru_maxrss if LINUX else usage.ru_maxrss // 1024
+                report(f"exited {status} {rss} {usage.ru_utime:.3f} {usage.ru_stime:.3f}")
+                if self.terminate_at is None:
+                    self.terminate_at = time.monotonic() + self.leftover_grace
+                    self.grace = min(self.grace, ORPHAN_GRACE_SECONDS)
+
+    def stop(self, grace: float) -> None:
+        now = time.monotonic()
+        self.terminate_at = now if self.terminate_at is None else min(self.terminate_at, now)
+        self.grace = min(self.grace, grace)
+        if self.kill_at is not None:
+            self.kill_at = min(self.kill_at, now + grace)
+
+    def act(self) -> float:
+        """Sends what is due and returns the seconds until the next look."""
+        now = time.monotonic()
+        if self.kill_at is not None:
+            if now < self.kill_at:
+                return self.kill_at - now
+            send(signal.SIGKILL, self.leader, leader_ended=self.leader_ended)
+            self.kill_pause = min(self.kill_pause * 1.5, 1.0)
+            return self.kill_pause
+        if self.terminate_at is None:
+            return 2.0
+        if now < self.terminate_at:
+            return self.terminate_at - now
+        self.kill_at = now + self.grace
+        if self.grace > 0:
+            send(signal.SIGTERM, self.leader, leader_ended=self.leader_ended)
+        return self.grace
+
+    def watch(self, wakeup: int) -> None:
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        poll.register(wakeup, select.POLLIN)
+        while self.reap():
+            # A process forked off Dativo may hold the control pipe open: its end of file is then not the only sign.
+            if not self.orphaned and os.getppid() != self.parent:
+                self.orphaned = True
+                self.stop(ORPHAN_GRACE_SECONDS)
+            for fd, _ in poll.poll(min(self.act(), 2.0) * 1000 + 1):
+                data = os.read(fd, 4096)
+                if fd == wakeup:
+                    if signal.SIGTERM in data:
+                        self.stop(self.grace)
+                elif not data:
+                    poll.unregister(0)
+                    self.orphaned = True
+                    self.stop(ORPHAN_GRACE_SECONDS)
+                else:
+                    self.stop(0.0 if b"K" in data else self.grace)
+
+
+def remove(directory: str) -> None:
+    """Removes Dativo's private directory of this run: flat, as Dativo makes it."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory):
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
+        os.rmdir(directory)
+
+
+def main(options: list[str], command: list[str]) -> None:
+    """`options`: stdout's fd, Dativo's pid, grace in seconds, grace for leftovers in seconds, private directory or nothing."""
+    stdout, parent, grace, leftover_grace, directory = options
+    os.set_inheritable(int(stdout), False)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    wakeup_read, wakeup_write = os.pipe()
+    os.set_blocking(wakeup_write, False)
+    signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    path, *argv = command
+    try:
+        leader = start(path, argv, int(stdout))
+    except OSError as error:
+        report(f"failed {error.errno}")
+        return
+    # Else its end of file would wait for the guardian's own.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    report(f"started {leader}")
+    guard = Guard(leader, int(parent), float(grace), float(leftover_grace))
+    guard.watch(wakeup_read)
+    if guard.orphaned and directory:
+        remove(directory)
+
+
+if __name__ == "__main__":
+    separator = sys.argv.index("--")
+    main(sys.argv[1:separator], sys.argv[separator + 1 :])
