@@ -23,6 +23,7 @@ class Connector:
         package: A requirement to install into an isolated environment, or None to use the executable as it is.
         arguments: Put before the protocol's own arguments.
         environment: Added to the clean environment the connector starts with.
+        requirements: Further requirements, installed into the package's environment.
     """
 
     reference: str
@@ -30,6 +31,7 @@ class Connector:
     package: str | None = None
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
