@@ -1,0 +1,398 @@
+"""What the file targets have in common: configuration, staging per stream, the commit. Layout and protocol: `docs/files.md`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from dativo_protocols import Batch, Rejects, StreamId
+from dativo_protocols.errors import ConfigError, DativoError, TargetError
+from dativo_sdk import ConfiguredStream, Receipt, SchemaChange, WriteCatalog
+
+from dativo._evolution import conform, evolve, same_type, type_text
+from dativo._names import assign, quarantine_name, table_name
+from dativo.targets._commit_log import CommitLog, job_hash
+from dativo.targets._commit_record import DataFile, Picture, Record, Table, TableChange
+from dativo.targets._disk import refused
+from dativo.targets._kept_schema import load_schema, pack_schema
+from dativo.targets._staging import FilePlan, Lane, Opener, Staging
+from dativo.targets._widening import check_widening
+
+REJECTS = pa.schema([("line", pa.int64()), ("column", pa.utf8()), ("reason", pa.utf8()), ("record", pa.binary())])
+
+
+@dataclass(frozen=True, slots=True)
+class FileOption:
+    """One configuration key: its default, and what it may be: one of the choices, or a number of at least `least`."""
+
+    default: str | int
+    choices: tuple[str, ...] = ()
+    least: int = 0
+
+
+COMMON_OPTIONS: Mapping[str, FileOption] = {
+    "file_size_bytes": FileOption(128 << 20, least=1),
+    "keep_replaced_seconds": FileOption(900, least=0),
+}
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A stream of this run. `schema` is the table's, None until a batch came; `arriving` the one of the last batch."""
+
+    id: StreamId
+    table: str
+    overwrite: bool
+    columns: dict[str, str]
+    schema: pa.Schema | None
+    lane: Lane | None = None
+    arriving: pa.Schema | None = None
+    renamed: pa.Schema | None = None
+    announced: bool = False
+    rows: int = 0
+    quarantine: str | None = None
+    rejects: Lane | None = None
+    rejected: int = 0
+
+    @property
+    def lanes(self) -> list[Lane]:
+        return [lane for lane in (self.lane, self.rejects) if lane is not None]
+
+
+class FilesWriter:
+    """A `Writer` of files on a local disk; `Quarantining`. Modes: append and overwrite.
+
+    A format gives `options`, `group_bytes`, `_suffix` and `_opener`.
+    """
+
+    options: ClassVar[Mapping[str, FileOption]] = {}
+    group_bytes: ClassVar[int]
+
+    def __init__(self) -> None:
+        self._log: CommitLog | None = None
+        self._staging: Staging | None = None
+        self._streams: dict[StreamId, _Stream] = {}
+        self._kept: dict[str, bytes] = {}
+        self._error: DativoError | None = None
+
+    def _suffix(self, options: Mapping[str, Any]) -> str:
+        raise NotImplementedError
+
+    def _opener(self, options: Mapping[str, Any]) -> Opener:
+        raise NotImplementedError
+
+    def initialize(self, config: Mapping[str, Any], catalog: WriteCatalog) -> bytes | None:
+        """Opens the dataset at `path`; see `Writer.initialize`.
+
+        Deletes files of this job that no commit names, and files of any job replaced `keep_replaced_seconds` ago or earlier.
+        """
+        root, options = self._configured(config)
+        for stream in catalog.streams.values():
+            _refuse_merge(stream)
+        self._catalog = catalog
+        self._root = root
+        self._log = CommitLog(root, catalog.job)
+        try:
+            self._clean(self._log.picture, options["keep_replaced_seconds"])
+        except OSError as error:
+            self.close()
+            raise refused(error, "clean up", root) from error
+        prefix = f"{job_hash(catalog.job)}-{_run_name(catalog.run_id)}-"
+        plan = FilePlan(prefix, self._suffix(options), options["file_size_bytes"], self.group_bytes, self._opener(options))
+        self._staging = Staging(root, plan)
+        return self._log.state
+
+    def get_schema(self, stream: StreamId) -> pa.Schema | None:
+        """The committed table's schema; see `Writer.get_schema`."""
+        log, _ = self._opened()
+        table = log.picture.tables.get(stream)
+        return None if table is None or table.schema is None else load_schema(log.picture.schemas[table.schema])
+
+    def write_batch(self, batch: Batch) -> None:
+        """Stages a batch; see `Writer.write_batch`."""
+        _, staging = self._opened()
+        data = pa.record_batch(batch.data)
+        stream = self._stream(batch.stream)
+        if stream.arriving is None or not stream.arriving.equals(data.schema, check_metadata=True):
+            self._announce(stream, data.schema)
+        stream.announced = True
+        if data.num_rows and stream.lane is not None:
+            rows = pa.RecordBatch.from_arrays(data.columns, schema=stream.renamed)
+            rows = conform(rows, stream.schema, stream=stream.id)
+            staging.add(stream.lane, rows, max(batch.nbytes, 1))
+            stream.rows += rows.num_rows
+
+    def write_rejects(self, rejects: Rejects) -> None:
+        """Stages rejected rows; see `Quarantining`."""
+        log, staging = self._opened()
+        stream = self._stream(rejects.stream)
+        if stream.rejects is None:
+            stream.quarantine = stream.quarantine or quarantine_name(stream.table, self._names_in_use(log.picture))
+            stream.rejects = staging.lane(stream.quarantine, REJECTS, self._keep(REJECTS))
+        rows = conform(pa.record_batch(rejects.data), REJECTS, stream=stream.id)
+        if rows.num_rows:
+            staging.add(stream.rejects, rows, rows.nbytes)
+            stream.rejected += rows.num_rows
+
+    def commit(self, state: bytes | None, *, final: bool = False) -> Receipt:
+        """Makes what is staged and the state durable in one record; see `Writer.commit`. Nothing new gives no record."""
+        log, staging = self._opened()
+        streams = [
+            stream
+            for stream in self._streams.values()
+            if (stream.announced or stream.rejected) and (final or not stream.overwrite)
+        ]
+        if not streams and (state is None or state == log.state):
+            return Receipt({}, {}, commit_id=str(log.picture.number))
+        changes: list[SchemaChange] = []
+        try:
+            staging.finish(lane for stream in streams for lane in stream.lanes)
+            files = {id(lane): lane.take() for stream in streams for lane in stream.lanes}
+
+            def build(picture: Picture, number: int) -> Record:
+                job, run = self._catalog.job, self._catalog.run_id
+                record = Record(number, int(time.time()), job, run, state, final)
+                changes.clear()
+                for stream in streams:
+                    self._add_to(record, picture, stream, files, changes)
+                return record
+
+            record = log.append(build)
+        except DativoError as error:
+            # What reached the disk is decided by the log alone: the next `initialize` looks there.
+            self._error = error
+            raise
+        receipt = Receipt(
+            {stream.id: stream.rows for stream in streams if stream.announced},
+            {stream.id: stream.rejected for stream in streams if stream.rejected},
+            tuple(changes),
+            str(record.number),
+        )
+        # The next batch of a stream begins from the table as it is then: another job may have changed it.
+        staging.drop(lane for stream in streams for lane in stream.lanes)
+        for stream in streams:
+            del self._streams[stream.id]
+        return receipt
+
+    def close(self) -> None:
+        """Deletes what is staged; see `Writer.close`."""
+        if self._staging is not None:
+            self._staging.close()
+            self._staging = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        self._streams.clear()
+
+    def _opened(self) -> tuple[CommitLog, Staging]:
+        if self._error is not None:
+            raise self._error
+        if self._log is None or self._staging is None:
+            raise TargetError("the target is not open")
+        return self._log, self._staging
+
+    def _configured(self, config: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+        known = {**COMMON_OPTIONS, **self.options}
+        valid = ", ".join(f"`{key}`" for key in ("path", *known))
+        for key in config:
+            if key != "path" and key not in known:
+                raise ConfigError(
+                    f"unknown key `{key}` in the target's configuration", hint=f"valid keys: {valid}", facts={"key": key}
+                )
+        path = config.get("path")
+        if not isinstance(path, (str, Path)) or not str(path):
+            raise ConfigError("the target's configuration needs `path`", hint="name a directory; it is made when it is not there")
+        return Path(path).absolute(), {
+            key: _checked(key, config.get(key, option.default), option) for key, option in known.items()
+        }
+
+    def _clean(self, picture: Picture, keep_seconds: int) -> None:
+        now = time.time()
+        for path, at in list(picture.removed.items()):
+            if at + keep_seconds <= now:
+                (self._root / path).unlink(missing_ok=True)
+                del picture.removed[path]
+        known = picture.paths()
+        own = f"{job_hash(self._catalog.job)}-"
+        for directory in self._root.iterdir():
+            if directory.name == "_dativo" or not directory.is_dir():
+                continue
+            for file in directory.glob(f"{own}*"):
+                if f"{directory.name}/{file.name}" not in known:
+                    file.unlink(missing_ok=True)
+
+    def _stream(self, stream_id: StreamId) -> _Stream:
+        log, _ = self._opened()
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            return stream
+        configured = self._catalog.streams.get(stream_id) or ConfiguredStream(stream_id)
+        _refuse_merge(configured)
+        picture = log.picture
+        table = picture.tables.get(stream_id)
+        overwrite = configured.write_mode == "overwrite"
+        if table is None:
+            taken = {known: other.table for known, other in picture.tables.items()}
+            taken |= {known: other.table for known, other in self._streams.items()}
+            table = Table(table_name(stream_id, taken, self._quarantines(picture)))
+        stream = self._streams[stream_id] = _Stream(
+            stream_id,
+            table.table,
+            overwrite,
+            dict(table.columns),
+            None if overwrite or table.schema is None else load_schema(picture.schemas[table.schema]),
+            quarantine=table.quarantine,
+        )
+        return stream
+
+    def _quarantines(self, picture: Picture) -> set[str]:
+        committed = {table.quarantine for table in picture.tables.values() if table.quarantine}
+        return committed | {stream.quarantine for stream in self._streams.values() if stream.quarantine}
+
+    def _names_in_use(self, picture: Picture) -> set[str]:
+        committed = {table.table for table in picture.tables.values()}
+        return committed | {stream.table for stream in self._streams.values()} | self._quarantines(picture)
+
+    def _announce(self, stream: _Stream, arriving: pa.Schema) -> None:
+        """Fits names and types of the table to batches of another schema than before."""
+        log, staging = self._opened()
+        names = assign(arriving.names, "column", stream.columns)
+        renamed = pa.schema([column.with_name(names[column.name]) for column in arriving])
+        schema = evolve(stream.schema, renamed).schema
+        packed = self._keep(schema)
+        before = stream.schema
+        if stream.lane is None:
+            stream.lane = staging.lane(stream.table, schema, packed)
+        elif packed != stream.lane.schema_id:
+            staging.change_schema(stream.lane, schema, packed)
+        lane = stream.lane
+
+        def written() -> Iterator[tuple[Path, pa.Schema]]:
+            staging.finish([lane])
+            yield from self._located(lane.finished, log.picture)
+            if not stream.overwrite:
+                yield from self._located(_files_of(log.picture, stream.id), log.picture)
+
+        check_widening(before, schema, written, stream.id)
+        stream.columns |= names
+        stream.schema, stream.arriving, stream.renamed = schema, arriving, renamed
+
+    def _located(self, files: Iterable[DataFile], picture: Picture) -> Iterator[tuple[Path, pa.Schema]]:
+        for file in files:
+            payload = self._kept.get(file.schema) or picture.schemas[file.schema]
+            yield self._root / file.path, load_schema(payload)
+
+    def _add_to(
+        self, record: Record, picture: Picture, stream: _Stream, files: dict[int, list[DataFile]], changes: list[SchemaChange]
+    ) -> None:
+        """Adds the stream's part to a record; another job may have committed to the same table in the meantime."""
+        table = picture.tables.get(stream.id)
+        _refuse_clash(stream, picture)
+        before = None if table is None or table.schema is None else load_schema(picture.schemas[table.schema])
+        after = stream.schema if stream.announced else before
+        added = files[id(stream.lane)] if stream.lane else []
+        rejects = files[id(stream.rejects)] if stream.rejects else []
+        if before is not None and after is not None and not stream.overwrite:
+            after = evolve(before, after).schema
+            check_widening(before, after, lambda: self._located(_files_of(picture, stream.id), picture), stream.id)
+            check_widening(stream.schema, after, lambda: self._located(added, picture), stream.id)
+        change = TableChange(
+            stream.id,
+            stream.table,
+            None if after is None else self._keep(after),
+            columns=(table.columns if table else {}) | stream.columns,
+            added=added,
+            quarantine=stream.quarantine or (table.quarantine if table else None),
+            rejects_added=rejects,
+        )
+        if stream.overwrite and table is not None:
+            change.removed = list(table.files) if stream.announced else []
+            change.rejects_removed = list(table.rejects)
+        record.tables.append(change)
+        used = {file.schema for file in (*added, *rejects)} | ({change.schema} if change.schema else set())
+        for name in used - picture.schemas.keys():
+            record.schemas[name] = self._kept[name]
+        changes += _schema_changes(stream.id, before, after)
+
+    def _keep(self, schema: pa.Schema) -> str:
+        """The schema's id; what it stands for goes into the record that first uses it."""
+        packed, self._kept[packed] = pack_schema(schema)
+        return packed
+
+
+def _files_of(picture: Picture, stream: StreamId) -> list[DataFile]:
+    table = picture.tables.get(stream)
+    return list(table.files.values()) if table else []
+
+
+def _schema_changes(stream: StreamId, before: pa.Schema | None, after: pa.Schema | None) -> Iterator[SchemaChange]:
+    if after is None:
+        return
+    if before is None:
+        yield SchemaChange(stream, "table", None, None, None)
+        return
+    for column in after:
+        if column.name not in before.names:
+            yield SchemaChange(stream, "column", column.name, None, type_text(column))
+        elif not same_type(before.field(column.name), column):
+            yield SchemaChange(stream, "type", column.name, type_text(before.field(column.name)), type_text(column))
+
+
+def _refuse_merge(stream: ConfiguredStream) -> None:
+    if stream.write_mode == "merge":
+        raise ConfigError(
+            f"files cannot be merged into: stream `{stream.id}` has `write: merge`",
+            hint="use the target `duckdb`, or `write: append` or `write: overwrite`",
+            facts={"stream": str(stream.id)},
+        )
+
+
+def _refuse_clash(stream: _Stream, picture: Picture) -> None:
+    """Names that this run chose while another job chose the same ones, or others for the same things: the next run sees them."""
+    table = picture.tables.get(stream.id)
+    others = {
+        _fold(name)
+        for known, other in picture.tables.items()
+        if known != stream.id
+        for name in (other.table, other.quarantine or "")
+    }
+    columns = (table.columns if table else {}) | stream.columns
+    if (
+        (table is not None and table.table != stream.table)
+        or (table is not None and table.quarantine and stream.quarantine and table.quarantine != stream.quarantine)
+        or {_fold(stream.table), _fold(stream.quarantine or stream.table)} & others
+        or (table is not None and any(stream.columns.get(name, safe) != safe for name, safe in table.columns.items()))
+        or len({_fold(safe) for safe in columns.values()}) != len(columns)
+    ):
+        raise TargetError(
+            f"another job has just given a name that stream `{stream.id}` needs",
+            hint="run again: the names are settled now",
+            retryable=True,
+            facts={"stream": str(stream.id)},
+        )
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _run_name(run_id: str) -> str:
+    """The run's part of file names."""
+    return run_id if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", run_id) else hashlib.sha256(run_id.encode()).hexdigest()[:12]
+
+
+def _checked(key: str, value: Any, option: FileOption) -> Any:
+    if option.choices:
+        if value not in option.choices:
+            valid = ", ".join(f"`{choice}`" for choice in option.choices)
+            raise ConfigError(f"`{key}` cannot be `{value}`", hint=f"valid values: {valid}", facts={"key": key})
+    elif not isinstance(value, int) or isinstance(value, bool) or value < option.least:
+        raise ConfigError(f"`{key}` must be a whole number of at least {option.least}", facts={"key": key})
+    return value

@@ -1,0 +1,23 @@
+"""Arrow schemas as the commit log keeps them: IPC bytes, named by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import pyarrow as pa
+
+from dativo._evolution import evolve
+
+
+@lru_cache(maxsize=2048)
+def pack_schema(schema: pa.Schema) -> tuple[str, bytes]:
+    """The schema's id, and the bytes to keep."""
+    payload = schema.serialize().to_pybytes()
+    return hashlib.sha256(payload).hexdigest()[:16], payload
+
+
+@lru_cache(maxsize=2048)
+def load_schema(payload: bytes) -> pa.Schema:
+    """The inverse; JSON text comes as marked utf8, where pyarrow makes its own type of it."""
+    return evolve(pa.ipc.read_schema(pa.py_buffer(payload)), pa.schema([])).schema
