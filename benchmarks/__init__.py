@@ -1,0 +1,1 @@
+"""Whole-process measurements of Dativo and its peers on the same messages: `python -m benchmarks`."""

@@ -1,0 +1,175 @@
+"""Singer (or Airbyte) messages of any size, the same bytes every time: `python -m benchmarks.generate FILE --rows N`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+Shape = Literal["orders", "wide"]
+Protocol = Literal["singer", "airbyte"]
+
+STATE_EVERY = 10_000
+WIDE_COLUMNS = 200
+
+CITIES = ["Berlin", "São Paulo", "東京", "New York", "Kraków", "Nairobi", "Reykjavík", "Mumbai"]
+STATUSES = ["new", "paid", "packed", "shipped", "returned"]
+FIRST = [
+    "Ada",
+    "Björn",
+    "Chidi",
+    "Dana",
+    "Emeka",
+    "Fatima",
+    "Grace",
+    "Hugo",
+    "Ines",
+    "Jun",
+    "Kofi",
+    "Lena",
+    "Marek",
+    "Noor",
+    "Olga",
+    "Pia",
+]
+LAST = [
+    "Adeyemi",
+    "Brandt",
+    "Castro",
+    "Dvořák",
+    "Fischer",
+    "Gomez",
+    "Hansen",
+    "Ito",
+    "Kim",
+    "Larsen",
+    "Müller",
+    "Novak",
+    "Okafor",
+    "Silva",
+]
+WORDS = (
+    r"the order was left at door neighbour has key customer asked for \"express\" delivery and a receipt parcel came late\nrefund pending "
+    r"since second of month see ticket support team all details gift wrapped please do not bend fragile glass inside call before you come"
+).split(" ")
+NULLABLE_DATE_TIME = {"type": ["null", "string"], "format": "date-time"}
+
+ORDERS: dict[str, Any] = {
+    "id": {"type": "integer"},
+    "customer": {"type": ["null", "string"]},
+    "name": {"type": ["null", "string"]},
+    "email": {"type": ["null", "string"]},
+    "city": {"type": ["null", "string"]},
+    "status": {"type": ["null", "string"]},
+    "quantity": {"type": ["null", "integer"]},
+    "price": {"type": ["null", "number"]},
+    "weight": {"type": ["null", "number"]},
+    "gift": {"type": ["null", "boolean"]},
+    "created_at": NULLABLE_DATE_TIME,
+    "note": {"type": ["null", "string"]},
+}
+WIDE_TYPES: list[dict[str, Any]] = [
+    {"type": ["null", "integer"]},
+    {"type": ["null", "string"]},
+    {"type": ["null", "number"]},
+    {"type": ["null", "boolean"]},
+    NULLABLE_DATE_TIME,
+]
+
+
+def schema(shape: Shape) -> dict[str, Any]:
+    """The JSON Schema of the records."""
+    if shape == "orders":
+        return {"type": "object", "properties": ORDERS}
+    columns = {f"c{n:03}": WIDE_TYPES[n % len(WIDE_TYPES)] for n in range(1, WIDE_COLUMNS)}
+    return {"type": "object", "properties": {"id": {"type": "integer"}, **columns}}
+
+
+def order(n: int, bits: int) -> str:
+    """A record of twelve columns from 256 random bits."""
+    first, last, number = FIRST[bits & 15], LAST[(bits >> 4 & 0xFFF) % len(LAST)], bits >> 32 & 0xFFF
+    cents, grams, day, second, micro = (
+        bits >> 44 & 0xFFFFF,
+        bits >> 64 & 0xFFFFFF,
+        bits >> 88 & 0xFFF,
+        bits >> 100 & 0xFFFF,
+        bits >> 116,
+    )
+    words = " ".join([WORDS[(bits >> shift & 0x3F) % len(WORDS)] for shift in range(136, 232, 6)])
+    note = f'"{words}"' if bits >> 232 & 7 else "null"
+    a, b, c, d, e = bits >> 96 & 0xFFFFFFFF, bits & 0xFFFF, bits >> 20 & 0xFFF, bits >> 40 & 0xFFF, bits >> 180 & 0xFFFFFFFFFFFF
+    date = f"20{10 + day % 15}-{1 + day % 12:02}-{1 + second % 28:02}"
+    time = f"{second % 24:02}:{second // 24 % 60:02}:{day % 60:02}.{micro % 1_000_000:06}"
+    return (
+        f'{{"id":{n},"customer":"{a:08x}-{b:04x}-4{c:03x}-a{d:03x}-{e:012x}","name":"{first} {last}",'
+        f'"email":"{first.lower()}.{last.lower()}{number}@mail-{bits >> 160 & 0x3F}.example.com","city":"{CITIES[bits >> 236 & 7]}",'
+        f'"status":"{STATUSES[(bits >> 240 & 0xFF) % 5]}","quantity":{bits >> 248 & 0x3F},"price":{cents / 100},"weight":{grams / 7919},'
+        f'"gift":{"true" if bits >> 254 & 1 else "false"},"created_at":"{date}T{time}+00:00","note":{note}}}'
+    )
+
+
+def wide(n: int, bits: int) -> str:
+    """A record of 200 columns: five types in turn, each value a different part of the same bits."""
+    values: list[str] = []
+    for k in range(WIDE_COLUMNS // 5):
+        h = (bits >> k) * 2654435761 & 0xFFFFFFFF
+        values += [
+            f'"value {h & 0xFFF} of row {h >> 16 & 0xFFF}"',
+            f"{h / 7919}",
+            "true" if h & 64 else "null",
+            f'"20{10 + h % 15}-{1 + h % 12:02}-{1 + h % 28:02}T{h % 24:02}:00:{n % 60:02}+00:00"',
+            f"{h % 1_000_000}",
+        ]
+    return WIDE_TEMPLATE % (n, *values[:-1])
+
+
+WIDE_TEMPLATE = '{"id":%d,' + ",".join(f'"c{n:03}":%s' for n in range(1, WIDE_COLUMNS)) + "}"
+RECORDS: dict[Shape, Callable[[int, int], str]] = {"orders": order, "wide": wide}
+
+
+def messages(shape: Shape, rows: int, protocol: Protocol) -> Iterator[str]:
+    """The lines of the stream `orders` or `wide`: its schema, its records, a state after every 10,000."""
+    record, random_bits = RECORDS[shape], random.Random(2026).getrandbits
+    if protocol == "singer":
+        keys = {"key_properties": ["id"], "bookmark_properties": ["id"]}
+        yield json.dumps({"type": "SCHEMA", "stream": shape, "schema": schema(shape), **keys})
+        head, tail = f'{{"type":"RECORD","stream":"{shape}","record":', ',"time_extracted":"2026-01-01T00:00:00.000000Z"}'
+    else:
+        head, tail = f'{{"type":"RECORD","record":{{"stream":"{shape}","data":', ',"emitted_at":1767225600000}}'
+    for n in range(1, rows + 1):
+        yield head + record(n, random_bits(256)) + tail
+        if n % STATE_EVERY == 0 or n == rows:
+            yield state(shape, n, protocol)
+
+
+def state(shape: Shape, n: int, protocol: Protocol) -> str:
+    if protocol == "singer":
+        return f'{{"type":"STATE","value":{{"bookmarks":{{"{shape}":{{"replication_key":"id","replication_key_value":{n}}}}}}}}}'
+    return (
+        f'{{"type":"STATE","state":{{"type":"STREAM","stream":{{"stream_descriptor":{{"name":"{shape}"}},"stream_state":{{"id":{n}}}}},'
+        f'"sourceStats":{{"recordCount":{STATE_EVERY}.0}}}}}}'
+    )
+
+
+def write(path: Path, shape: Shape, rows: int, protocol: Protocol = "singer") -> Path:
+    """Writes the messages to `path`, unless it already has them."""
+    marker = path.with_name(path.name + ".whole")
+    if not (path.exists() and marker.exists()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as output:
+            output.writelines(line + "\n" for line in messages(shape, rows, protocol))
+        marker.touch()
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--shape", choices=["orders", "wide"], default="orders")
+    parser.add_argument("--protocol", choices=["singer", "airbyte"], default="singer")
+    chosen = parser.parse_args()
+    write(chosen.file, chosen.shape, chosen.rows, chosen.protocol)
