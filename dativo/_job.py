@@ -2,23 +2,139 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from dativo_engines import Connector
-from dativo_sdk import JobKey
-from pydantic import BaseModel
+from dativo_protocols.errors import ConfigError
+from dativo_sdk import JobKey, WriteMode
+from pydantic import BeforeValidator, Field, field_validator
 
-__all__ = ["Job", "ResolvedJob", "load_job"]
+from dativo._connector import ResolvedConnector, resolve_connector
+from dativo._document import Document, close_matches, read_document
+from dativo._environment import secret_values, substitute
+from dativo._model import Duration, Model, Size, validate
+from dativo._paths import project_dir
+from dativo._precedence import apply_overrides, merge, tenant_config
+from dativo._target import check_target
+
+__all__ = ["CheckpointConfig", "Job", "ResolvedJob", "SourceConfig", "StreamConfig", "TargetConfig", "TimeoutConfig", "load_job"]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
-class Job(BaseModel):
-    """A job as its file says it; the JSON Schema is in `docs/schemas/job.schema.json`."""
+def _nothing_is_empty(value: object) -> object:
+    return {} if value is None else value
 
-    name: str
-    tenant: str = "default"
+
+def _names_are_keys(value: object) -> object:
+    return {str(name): {} for name in value} if isinstance(value, list) else value
+
+
+class StreamConfig(Model):
+    """How one stream, or all that match a pattern, is read and written."""
+
+    mode: Literal["full_refresh", "incremental", "log_based"] | None = None
+    """How it is read; left out, the connector chooses."""
+    fields: list[str] | None = None
+    """Properties to read; keys and the cursor are always read. Left out, all of them."""
+    cursor: str | None = None
+    """The property that orders its changes."""
+    write: WriteMode | None = None
+    """How it is written; beats `target.write`."""
+    primary_key: list[str] | None = None
+    """Beats the key that the connector says; `[]` says that there is none."""
+    types: dict[str, str] = Field(default_factory=dict)
+    """Column types that beat the schema's, e.g. `decimal(38,10)`, `string`, `json`."""
+
+
+class TimeoutConfig(Model):
+    """When a connector is ended."""
+
+    stall_seconds: Duration = 600.0
+    """It has said nothing for so long; 0 waits for ever."""
+    stop_seconds: Duration = 10.0
+    """From being asked to end to being killed."""
+
+
+class SourceConfig(Model):
+    """Where the rows come from."""
+
+    connector: str
+    """A recipe's name or path, or a reference such as `singer:tap-jsonl==0.3.1`."""
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Handed to the connector, over the recipe's and the tenant's."""
+    streams: Annotated[
+        dict[str, Annotated[StreamConfig, BeforeValidator(_nothing_is_empty)]] | None, BeforeValidator(_names_are_keys)
+    ] = None
+    """What to read, by stream name or pattern (`*`, `?`, `[…]`), or a list of them; the last that matches wins. Left out, all."""
+    catalog: str | None = None
+    """A Singer catalog file to use in place of discovery; relative to the project."""
+    discover: bool = True
+    """False for a connector that has no discovery; it is run without a catalog unless `catalog` names one."""
+    timeouts: TimeoutConfig = TimeoutConfig()
+    """When the connector is ended."""
+    package: str | None = None
+    """Beats the recipe's requirement."""
+    executable: str | None = None
+    """Beats the recipe's program; a path runs that program, without the recipe's package."""
+    requirements: list[str] | None = None
+    """Beats the recipe's further requirements."""
+    arguments: list[str] | None = None
+    """Beats the recipe's arguments."""
+    environment: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Environment variables of the connector, over the recipe's."""
+
+
+class TargetConfig(Model):
+    """Where the rows go."""
+
+    connector: str
+    """`duckdb`, `parquet` or `jsonl`, or a target of an installed plugin."""
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Handed to the target, over the tenant's."""
+    write: WriteMode | None = None
+    """For every stream that does not say; left out, `merge` where the stream has a key and the target can, else `append`."""
+
+
+class CheckpointConfig(Model):
+    """When what is staged is committed: as soon as one of them is reached and the source says a state."""
+
+    rows: Annotated[int, Field(gt=0)] = 1_000_000
+    """Rows staged."""
+    bytes: Size = 1 << 30
+    """Size of what is staged, as Arrow data."""
+    seconds: Duration = 60.0
+    """Since the last commit."""
+
+
+class Job(Model):
+    """A job, one YAML file in `jobs/`."""
+
+    name: Name
+    """State, locks and history belong to tenant and name."""
+    tenant: Name = "default"
+    """Whose job it is; `tenants/<tenant>.yaml` may hold configuration."""
+    source: SourceConfig
+    target: TargetConfig
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine"
+    """What happens to a value that does not fit its column."""
+    nested: Literal["json", "struct"] = "json"
+    """Objects and arrays as JSON text, or as structs and lists where their shape is known."""
+    extra: Literal["keep", "drop"] = "keep"
+    """Properties that the schema does not name: kept as JSON text in `_dativo_extra`, or dropped."""
+    memory: Size = 512 << 20
+    """Budget of the whole process."""
+    secrets: list[str] = Field(default_factory=list)
+    """Configuration keys (or dotted paths) whose values are masked, besides those that look like secrets."""
+
+    @field_validator("on_bad_value", mode="before")
+    @classmethod
+    def _null_is_a_word(cls, value: object) -> object:
+        return "null" if value is None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +143,22 @@ class ResolvedJob:
 
     Attributes:
         path: The job's file, or None.
-        engine: Entry-point name of the engine that runs the connector.
-        connector: Which program to run.
+        connector: Which program to run, and by which engine.
         source_config: Handed to the connector.
         target_config: Handed to the writer.
         secrets: Values to mask.
         project: The folder that holds `.dativo/`.
+        document: The job's text, for errors that say where.
     """
 
     job: Job
     path: Path | None
-    engine: str
-    connector: Connector
-    source_config: Mapping[str, Any]
-    target_config: Mapping[str, Any]
-    secrets: tuple[str, ...]
+    connector: ResolvedConnector
+    source_config: Mapping[str, Any] = field(repr=False)
+    target_config: Mapping[str, Any] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
     project: Path
+    document: Document = field(repr=False)
 
     @property
     def key(self) -> JobKey:
@@ -67,4 +183,53 @@ def load_job(
     Raises:
         ConfigError: With file, line, path within the file, and what is wrong.
     """
-    raise NotImplementedError
+    folder = project_dir(project)
+    variables = os.environ if environment is None else environment
+    path, document = _read(job, folder)
+    document = apply_overrides(document, overrides)
+    keep_missing = purpose == "inspect"
+    document.data, values = substitute(document, variables, keep_missing=keep_missing)
+    checked = validate(Job, document.data, document)
+    check_target(checked.target.connector, document)
+
+    connector = resolve_connector(checked.source, folder, document)
+    layers = [tenant_config(folder, checked.tenant, name) for name in (connector.name, checked.target.connector)]
+    if connector.document is not None:
+        layers.insert(0, connector.document)
+    configs = []
+    for layer in layers:
+        config, more = substitute(layer, variables, keep_missing=keep_missing)
+        configs.append(config)
+        values |= more
+    *source_layers, target_layer = configs
+    source_config: dict[str, Any] = {}
+    for config in (*source_layers, checked.source.config):
+        source_config = merge(source_config, config)
+    target_config = merge(target_layer, checked.target.config)
+    declared = {*checked.secrets, *(connector.recipe.secrets if connector.recipe else ())}
+    return ResolvedJob(
+        job=checked,
+        path=path,
+        connector=connector,
+        source_config=source_config,
+        target_config=target_config,
+        secrets=secret_values((source_config, target_config, checked.source.environment), declared, values),
+        project=folder,
+        document=document,
+    )
+
+
+def _read(job: str | Path | Mapping[str, Any], project: Path) -> tuple[Path | None, Document]:
+    if isinstance(job, Mapping):
+        return None, Document("job", dict(job))
+    text = str(job)
+    if isinstance(job, Path) or text.endswith((".yaml", ".yml")) or os.sep in text:
+        path = Path(text).expanduser()
+        if not path.is_absolute() and not path.exists():
+            path = project / path
+        return path, read_document(path, text)
+    jobs = {path.stem: path for suffix in ("*.yml", "*.yaml") for path in sorted((project / "jobs").glob(suffix))}
+    if text not in jobs:
+        listed = f"jobs here: {', '.join(f'`{name}`' for name in sorted(jobs))}" if jobs else "there is no job in `jobs/`"
+        raise ConfigError(f"there is no job `{text}`", hint=close_matches(text, jobs) or listed, facts={"job": text})
+    return jobs[text], read_document(jobs[text], f"jobs/{jobs[text].name}")

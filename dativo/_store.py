@@ -171,16 +171,17 @@ class Store:
         return self._append(job, state, "set")
 
     def rollback(self, job: JobKey, seq: int | None = None) -> StateEntry:
-        """Puts an earlier state for the next run to start from: that of entry `seq`, or the one before the newest.
+        """Puts an earlier state for the next run to start from: that of entry `seq`, or the newest that differs.
 
         Raises:
             StateError: There is no such entry.
         """
         history = self.history(job)
         if seq is None:
-            if len(history) < 2:
+            earlier = [entry for entry in history[1:] if entry.state != history[0].state]
+            if not earlier:
                 raise StateError(f"job `{job}` has no earlier state to roll back to")
-            chosen = history[1]
+            chosen = earlier[0]
         else:
             found = [entry for entry in history if entry.seq == seq]
             if not found:

@@ -1,0 +1,98 @@
+"""Recipes: what is known of a connector, so that a job only needs its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dativo_protocols.errors import ConfigError
+from pydantic import Field
+
+from dativo._document import Document, close_matches, read_document
+from dativo._model import Model, validate
+
+__all__ = ["PackageEngine", "Recipe", "list_recipes", "load_recipe", "recipe_folders"]
+
+
+class PackageEngine(Model):
+    """How an engine that runs processes gets its program."""
+
+    package: str | None = None
+    """A requirement to install into an isolated environment."""
+    executable: str | None = None
+    """The package's program, where it is not named like the package; without a package, a program on PATH or a path."""
+    requirements: list[str] = Field(default_factory=list)
+    """Further requirements for the environment."""
+    arguments: list[str] = Field(default_factory=list)
+    """Put before the protocol's own arguments."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Added to the clean environment the connector starts with."""
+
+
+class Recipe(Model):
+    """A connector recipe, one YAML file in `connectors/`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """What jobs call it; the same as the file's name."""
+    version: str
+    """Of the connector."""
+    description: str = ""
+    """One line."""
+    roles: tuple[Literal["source", "target"], ...] = ("source",)
+    """What it can be in a job."""
+    default_engine: str
+    """Which of `engines` runs it."""
+    engines: dict[str, PackageEngine]
+    """By engine name, how it gets its program."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Configuration that a job may override."""
+    secrets: list[str] = Field(default_factory=list)
+    """Configuration keys (or dotted paths) whose values are masked."""
+    incremental: dict[str, Any] = Field(default_factory=dict)
+    """What is known of the connector's cursors, for people."""
+
+
+def recipe_folders(project: Path) -> tuple[Path, ...]:
+    """Where recipes are looked for, in order: the project's own, then those shipped with Dativo."""
+    package = Path(__file__).parent
+    return (project / "connectors", package / "connectors", package.parent / "connectors")
+
+
+def list_recipes(project: Path) -> list[Recipe]:
+    """All recipes by name; a project's own hides a shipped one of the same name."""
+    found = {path.stem: path for folder in reversed(recipe_folders(project)) for path in _files(folder)}
+    return [_load(path)[0] for _, path in sorted(found.items())]
+
+
+def load_recipe(name: str, project: Path) -> tuple[Recipe, Document]:
+    """The recipe of that name, or in the file of that path (ends in `.yaml` or `.yml`), and its text with marks.
+
+    Raises:
+        ConfigError: There is none, or it is not valid.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name).expanduser()
+        return _load(path if path.is_absolute() else project / path, name)
+    for folder in recipe_folders(project):
+        path = folder / f"{name}.yaml"
+        if path.parent == folder and path.is_file():
+            return _load(path)
+    known = sorted({path.stem for folder in recipe_folders(project) for path in _files(folder)})
+    listed = f"recipes: {', '.join(f'`{each}`' for each in known)}; or a reference such as `singer:{name}`"
+    raise ConfigError(
+        f"there is no connector recipe `{name}`", hint=close_matches(name, known) or listed, facts={"connector": name}
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return iter(sorted(folder.glob("*.yaml")))
+
+
+def _load(path: Path, name: str | None = None) -> tuple[Recipe, Document]:
+    document = read_document(path, name or f"connectors/{path.name}")
+    recipe = validate(Recipe, document.data, document)
+    if recipe.default_engine not in recipe.engines:
+        hint = close_matches(recipe.default_engine, recipe.engines) or f"engines: {', '.join(recipe.engines)}"
+        raise document.error(("default_engine",), f"the recipe has no engine `{recipe.default_engine}`", hint=hint)
+    return recipe, document
