@@ -52,8 +52,8 @@ LAST = [
     "Silva",
 ]
 WORDS = (
-    r"the order was left at door neighbour has key customer asked for \"express\" delivery and a receipt parcel came late\nrefund pending "
-    r"since second of month see ticket support team all details gift wrapped please do not bend fragile glass inside call before you come"
+    r"the order was left at door neighbour has key customer asked for \"express\" delivery and a receipt parcel came late\nrefund "
+    r"pending since second of month see ticket support team all details gift wrapped please do not bend fragile glass call before"
 ).split(" ")
 NULLABLE_DATE_TIME = {"type": ["null", "string"], "format": "date-time"}
 
@@ -105,8 +105,10 @@ def order(n: int, bits: int) -> str:
     time = f"{second % 24:02}:{second // 24 % 60:02}:{day % 60:02}.{micro % 1_000_000:06}"
     return (
         f'{{"id":{n},"customer":"{a:08x}-{b:04x}-4{c:03x}-a{d:03x}-{e:012x}","name":"{first} {last}",'
-        f'"email":"{first.lower()}.{last.lower()}{number}@mail-{bits >> 160 & 0x3F}.example.com","city":"{CITIES[bits >> 236 & 7]}",'
-        f'"status":"{STATUSES[(bits >> 240 & 0xFF) % 5]}","quantity":{bits >> 248 & 0x3F},"price":{cents / 100},"weight":{grams / 7919},'
+        f'"email":"{first.lower()}.{last.lower()}{number}@mail-{bits >> 160 & 0x3F}.example.com",'
+        f'"city":"{CITIES[bits >> 236 & 7]}",'
+        f'"status":"{STATUSES[(bits >> 240 & 0xFF) % 5]}","quantity":{bits >> 248 & 0x3F},"price":{cents / 100},'
+        f'"weight":{grams / 7919},'
         f'"gift":{"true" if bits >> 254 & 1 else "false"},"created_at":"{date}T{time}+00:00","note":{note}}}'
     )
 

@@ -1,4 +1,4 @@
-"""Database servers of a test session: their own folder, a free loopback port, not root, gone with the process that started them."""
+"""Database servers of a test session: own folder, free loopback port, not root, gone with the process that started them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,11 @@ def free_port() -> int:
 
 def program(name: str, package: str) -> str:
     """Where a server's program is; skips the test when it is missing."""
-    found = [shutil.which(name), *map(str, Path("/usr/sbin").glob(name)), *map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))]
+    found = [
+        shutil.which(name),
+        *map(str, Path("/usr/sbin").glob(name)),
+        *map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")),
+    ]
     for path in found:
         if path and not Path(path).resolve().name.startswith("pg_wrapper"):
             return path
@@ -72,14 +76,17 @@ def as_user(name: str, folder: Path) -> list[str]:
 
 def wait_until_ready(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
-    while True:
-        try:
-            server.sql("select 1;")
-            return
-        except subprocess.CalledProcessError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the server did not start:\n{log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.1)
+    while not answers(server):
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"the server did not start:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.1)
+
+
+def answers(server: Server) -> bool:
+    try:
+        return server.sql("select 1;").strip() == "1"
+    except subprocess.CalledProcessError:
+        return False
 
 
 @contextlib.contextmanager
@@ -103,10 +110,31 @@ def postgres(folder: Path) -> Iterator[Server]:
     initdb, server_program, psql = (program(name, "postgresql") for name in ("initdb", "postgres", "psql"))
     data = folder / "postgres"
     prefix = as_user("postgres", data)
-    arguments = ["--pgdata", str(data), "--username", "tester", "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
+    arguments = [
+        "--pgdata",
+        str(data),
+        "--username",
+        "tester",
+        "--auth",
+        "trust",
+        "--encoding",
+        "UTF8",
+        "--locale",
+        "C.UTF-8",
+        "--no-sync",
+    ]
     subprocess.run([*prefix, initdb, *arguments], cwd="/", check=True, capture_output=True)
     port = free_port()
-    settings = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}", "-c", "timezone=UTC"]
+    settings = [
+        "-c",
+        "fsync=off",
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        f"unix_socket_directories={data}",
+        "-c",
+        "timezone=UTC",
+    ]
     uri = f"host=127.0.0.1 port={port} user=tester dbname=postgres"
     server = Server(port, "tester", "postgres", (psql, uri, "-v", "ON_ERROR_STOP=1", "-XqAt"))
     with running([*prefix, server_program, "-D", str(data), "-p", str(port), *settings], server, data) as ready:
@@ -121,7 +149,10 @@ def mariadb(folder: Path) -> Iterator[Server]:
     prefix = as_user("mysql", data)
     common = ["--no-defaults", f"--datadir={data}"]
     subprocess.run(
-        [*prefix, install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"], cwd="/", check=True, capture_output=True
+        [*prefix, install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
+        cwd="/",
+        check=True,
+        capture_output=True,
     )
     port = free_port()
     init = data / "init.sql"
@@ -131,8 +162,26 @@ def mariadb(folder: Path) -> Iterator[Server]:
         "GRANT ALL ON *.* TO tester@'%';\n"
     )
     init.chmod(0o644)
-    options = [f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve", f"--socket={data}/socket", f"--init-file={init}"]
-    command = (client, "--no-defaults", "--protocol=tcp", "--host=127.0.0.1", f"--port={port}", "--user=tester", "--batch", "-N", "shop")
+    options = [
+        f"--port={port}",
+        "--bind-address=127.0.0.1",
+        "--skip-name-resolve",
+        f"--socket={data}/socket",
+        f"--init-file={init}",
+    ]
+    command = (
+        client,
+        "--no-defaults",
+        "--protocol=tcp",
+        "--host=127.0.0.1",
+        f"--port={port}",
+        "--user=tester",
+        "-BN",
+        "--default-character-set=utf8mb4",
+        "shop",
+    )
     server = Server(port, "tester", "shop", command)
-    with running([*prefix, daemon, *common, *options, "--default-time-zone=+00:00", "--innodb-flush-log-at-trx-commit=0"], server, data) as ready:
+    with running(
+        [*prefix, daemon, *common, *options, "--default-time-zone=+00:00", "--innodb-flush-log-at-trx-commit=0"], server, data
+    ) as ready:
         yield ready
