@@ -10,6 +10,8 @@ from dativo_engines._engine import (
     ReplicationMethod,
     Selection,
 )
+from dativo_engines._registry import available_engines, load_engine
+from dativo_engines.references import is_reference, parse_reference
 
 __all__ = [
     "Connector",
@@ -20,4 +22,8 @@ __all__ = [
     "Reading",
     "ReplicationMethod",
     "Selection",
+    "available_engines",
+    "is_reference",
+    "load_engine",
+    "parse_reference",
 ]

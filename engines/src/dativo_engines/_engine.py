@@ -66,10 +66,11 @@ class EngineOptions:
     Attributes:
         cache_dir: Where isolated environments live.
         decode: How records become Arrow cells.
-        stall_timeout_seconds: A connector that says nothing for so long is ended; 0 waits for ever.
+        stall_timeout_seconds: A connector that says nothing for so long, neither data nor logs, is ended; 0 waits for ever.
         stop_timeout_seconds: From SIGTERM to SIGKILL.
         secrets: Values to mask in logs and errors.
         log: Called with level and line for what the connector logs, already masked; from any thread.
+        tmp_dir: Where the run's private files are made; None takes `.dativo/tmp`, or the system's temporary place.
     """
 
     cache_dir: Path
@@ -78,6 +79,7 @@ class EngineOptions:
     stop_timeout_seconds: float = 10.0
     secrets: tuple[str, ...] = ()
     log: Callable[[str, str], None] | None = None
+    tmp_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,5 +139,13 @@ class Engine(Protocol):
     def __init__(self, connector: Connector, options: EngineOptions) -> None: ...
     def spec(self) -> Spec: ...
     def check(self, config: Mapping[str, Any]) -> ConnectionStatus: ...
-    def discover(self, config: Mapping[str, Any]) -> Catalog: ...
+
+    def discover(self, config: Mapping[str, Any]) -> Catalog:
+        """The streams on offer.
+
+        Raises:
+            ConnectorError: With `facts["unsupported"] == "discover"` when this connector cannot say: read it with `catalog=None`.
+        """
+        ...
+
     def read(self, config: Mapping[str, Any], catalog: ReadCatalog | None, state: bytes | None) -> Reading: ...

@@ -32,9 +32,9 @@ TAIL_LINES = 400
 TAIL_LINE_CHARACTERS = 4000
 LEFTOVER_GRACE_SECONDS = 1.0
 
+_LEVELS = "DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL"
 _LEVEL = re.compile(
-    r"""^(?:\W*\d[\d:.,+TZ/ -]*)?\W*(?:level=|"level(?:name)?":\s*)?"?(DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b""",
-    re.I,
+    rf"""^(?:\W*\d[\d:.,+TZ/ -]*)?\W*({_LEVELS})\b|\blevel=({_LEVELS})\b|"level(?:name)?":\s*"({_LEVELS})\b""", re.IGNORECASE
 )
 
 
@@ -57,8 +57,8 @@ class Exit:
 
 def level_of(line: str) -> str:
     """`debug`, `info`, `warning` or `error`, as far as a log line says."""
-    found = _LEVEL.match(line)
-    name = found[1].lower() if found else ""
+    found = _LEVEL.search(line)
+    name = (found[1] or found[2] or found[3]).lower() if found else ""
     if name in ("error", "critical", "fatal"):
         return "error"
     if name.startswith("warn"):
@@ -75,8 +75,10 @@ class _Stderr:
         self._log = log
         self._rest = bytearray()
         self._dropped = 0
+        self.heard_at = time.monotonic()
 
     def feed(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._extend(line)
@@ -191,6 +193,11 @@ class Process:
     def stderr_tail(self) -> list[str]:
         """The last lines of stderr, masked."""
         return list(self._stderr.tail)
+
+    @property
+    def idle_seconds(self) -> float:
+        """Since it last wrote to stderr, or started."""
+        return time.monotonic() - self._stderr.heard_at
 
     def wait(self, timeout: float | None = None) -> Exit | None:
         """How the program ended, with its stderr complete; None when it is still running after `timeout` seconds.

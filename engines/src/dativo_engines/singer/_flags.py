@@ -1,0 +1,82 @@
+"""Which of the two spellings of `--catalog` a tap takes, remembered by program."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dativo_protocols import Catalog
+
+from dativo_engines.singer._session import Session
+
+CATALOG = "--catalog"
+PROPERTIES = "--properties"
+
+_UNKNOWN = re.compile(
+    r"(?:unrecognized arguments|no such option|unknown (?:option|flag|argument))[^\n]*?(--[a-z-]+)", re.IGNORECASE
+)
+
+
+def unknown_flag(stderr: list[str]) -> str | None:
+    """The option that a command line parser complains about."""
+    for line in reversed(stderr):
+        if found := _UNKNOWN.search(line):
+            return found[1]
+    return None
+
+
+class FlagMemory:
+    """What was found out about programs, kept in the cache; a program that changed is a new one."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        self._path = cache_dir / "programs.json"
+
+    def get(self, program: str) -> str | None:
+        flag = self._load().get(self._key(program))
+        return flag if flag in (CATALOG, PROPERTIES) else None
+
+    def put(self, program: str, flag: str) -> None:
+        """Two runs that write at once may lose one entry: it is found out again."""
+        known = {**self._load(), self._key(program): flag}
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd, temporary = tempfile.mkstemp(prefix="programs-", dir=self._path.parent)
+            with open(fd, "w", encoding="utf-8") as file:
+                json.dump(known, file, indent=1)
+            os.replace(temporary, self._path)
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @staticmethod
+    def _key(program: str) -> str:
+        path = os.path.realpath(program)
+        found = os.stat(path)
+        return f"{path}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def catalog_flag(session: Session, memory: FlagMemory, catalog: Catalog) -> str:
+    """`--catalog`, unless the tap is known to take only `--properties`.
+
+    Catalogs with `metadata` came together with `--catalog`. Only for one without is the tap asked for its `--help`, since
+    that costs a start.
+    """
+    known = memory.get(session.program)
+    if known is not None:
+        return known
+    if any("metadata" in stream.raw for stream in catalog.streams):
+        return CATALOG
+    output = session.run(["--help"], limit_bytes=16 << 20)
+    text = output.stdout.decode(errors="replace") + "\n".join(output.stderr)
+    flag = PROPERTIES if PROPERTIES in text else CATALOG
+    memory.put(session.program, flag)
+    return flag

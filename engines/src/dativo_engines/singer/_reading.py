@@ -1,0 +1,263 @@
+"""A tap that reads: its messages, and how it ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from dativo_protocols import (
+    Batch,
+    BatchFiles,
+    ConnectorError,
+    Log,
+    Message,
+    Rejects,
+    Schema,
+    StreamId,
+    Version,
+)
+
+from dativo_engines._engine import Connector, DecodeOptions, EngineOptions, ReadCatalog
+from dativo_engines.singer._catalog import message_names
+from dativo_engines.singer._flags import CATALOG, PROPERTIES, FlagMemory, catalog_flag, unknown_flag
+from dativo_engines.singer._selection import selected_catalog
+from dativo_engines.singer._session import Session
+from dativo_engines.supervisor import Process
+
+if TYPE_CHECKING:
+    from dativo_protocols import SingerDecoder
+
+UNKNOWN = StreamId("_unknown")
+
+
+class SingerReading:
+    """The messages of one run of a tap; see `dativo_engines.Reading`.
+
+    Streams carry the identity they have in the catalog, also where the tap's messages name them differently. What the tap
+    announces but nobody selected is left out; a record of such a stream fails the run. The tap starts when the `with` block
+    is entered.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        options: EngineOptions,
+        flags: FlagMemory,
+        config: Mapping[str, Any],
+        catalog: ReadCatalog | None,
+        state: bytes | None,
+    ) -> None:
+        self._connector = connector
+        self._options = options
+        self._flags = flags
+        self._config = config
+        self._catalog = catalog
+        self._catalog_file = selected_catalog(catalog) if catalog is not None else None
+        self._state = state
+        self._streams = _Streams(catalog)
+        self._stalled = False
+        self._closed = threading.Event()
+        self._session: Session | None = None
+        self._process: Process | None = None
+        self._decoder: SingerDecoder | None = None
+        self._file_rows: dict[StreamId, int] = {}
+
+    @property
+    def rows_in(self) -> Mapping[StreamId, int]:
+        """Records received per stream, those in BATCH files included, counted before they are decoded."""
+        rows = dict(self._file_rows)
+        for stream, count in (self._decoder.rows_in if self._decoder is not None else {}).items():
+            known = self._streams.identity(stream)
+            rows[known] = rows.get(known, 0) + count
+        return rows
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes received on the tap's stdout."""
+        return self._decoder.bytes_in if self._decoder is not None else 0
+
+    def __enter__(self) -> SingerReading:
+        session = Session(self._connector, self._options, self._config)
+        try:
+            self._session = session
+            flag = catalog_flag(session, self._flags, self._catalog.catalog) if self._catalog is not None else CATALOG
+            self._start(flag)
+        except BaseException:
+            self.close()
+            raise
+        if self._options.stall_timeout_seconds:
+            threading.Thread(target=self._watch, name="dativo-stall", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the tap and everything it started. May be called twice."""
+        self._closed.set()
+        if self._decoder is not None:
+            self._decoder.close()
+        if self._session is not None:
+            self._session.close()
+
+    def __iter__(self) -> Iterator[Message]:
+        if self._session is None or self._process is None:
+            raise RuntimeError("a reading is iterated inside its `with` block")
+        while True:
+            try:
+                yield from self._messages()
+            except ConnectorError as error:
+                raise self._first_cause(error) from error
+            other = self._ended_well()
+            if other is None:
+                return
+            self._flags.put(self._session.program, other)
+            self._start(other)
+
+    def _start(self, flag: str) -> None:
+        session = self._session
+        if session is None:
+            raise RuntimeError("the session is not open")
+        # Loads the extension: discovery and checks do without.
+        from dativo_protocols import SingerDecoder
+
+        arguments: list[str] = []
+        if self._catalog_file is not None:
+            arguments += [flag, session.file("catalog.json", self._catalog_file)]
+        if self._state is not None:
+            arguments += ["--state", session.file("state.json", self._state)]
+        if self._decoder is not None:
+            self._decoder.close()
+        self._flag = flag
+        self._process = session.start(arguments)
+        decode = self._streams.decode_options(self._options.decode)
+        self._decoder = SingerDecoder(
+            self._process.stdout,
+            on_bad_value=decode.on_bad_value,
+            nested=decode.nested,
+            extra=decode.extra,
+            fields={stream: list(fields) for stream, fields in decode.fields.items()},
+            types={stream: dict(types) for stream, types in decode.types.items()},
+            max_record_bytes=decode.max_record_bytes,
+            memory_budget_bytes=decode.memory_budget_bytes,
+            threads=decode.threads,
+        )
+
+    def _messages(self) -> Iterator[Message]:
+        decoder, session = self._decoder, self._session
+        if decoder is None or session is None:
+            return
+        schemas: dict[StreamId, Schema] = {}
+        for message in decoder:
+            if isinstance(message, Log):
+                yield replace(message, message=session.redactor(message.message))
+                continue
+            if not isinstance(message, (Schema, Batch, Rejects, Version, BatchFiles)):
+                yield message
+                continue
+            stream = self._streams.identity(message.stream)
+            if stream != message.stream:
+                message = replace(message, stream=stream)
+            if not self._streams.wanted(stream):
+                if isinstance(message, (Batch, Rejects, BatchFiles)):
+                    raise self._unwanted(stream)
+                continue
+            if isinstance(message, Schema):
+                schemas[stream] = message
+            if isinstance(message, BatchFiles) and not message.decoded:
+                from dativo_engines.singer._batch_files import read_files
+
+                for batch in read_files(message, schemas.get(stream), self._options.decode):
+                    self._file_rows[stream] = self._file_rows.get(stream, 0) + batch.rows
+                    yield batch
+                message = replace(message, decoded=True)
+            yield message
+
+    def _unwanted(self, stream: StreamId) -> ConnectorError:
+        return ConnectorError(
+            f"the connector sent records of stream `{stream}`, which was not selected",
+            hint="select it, or report to the connector's author that it ignores its catalog",
+            facts={"stream": str(stream)},
+        )
+
+    def _first_cause(self, error: ConnectorError) -> ConnectorError:
+        """What the decoder met may only be the end of a tap that failed: then that is the cause."""
+        if self._process is None or self._session is None:
+            return error
+        if self._stalled:
+            return self._session.stalled(self._options.stall_timeout_seconds, self._process)
+        ended = self._process.wait(1.0)
+        if ended is not None and ended.code != 0:
+            found = self._session.failure(ended, self._process.stderr_tail, command="read")
+            found.facts["decoder"] = error.message
+            return found
+        return error
+
+    def _ended_well(self) -> str | None:
+        """None after a good end; the other spelling of the catalog's option if the tap did not know the one it got."""
+        session, process, decoder = self._session, self._process, self._decoder
+        if session is None or process is None or decoder is None:
+            raise RuntimeError("the reading is not open")
+        if self._stalled:
+            raise session.stalled(self._options.stall_timeout_seconds, process)
+        ended = session.end_of(process)
+        if ended.code == 0:
+            return None
+        stderr = process.stderr_tail
+        if self._catalog_file is not None and unknown_flag(stderr) == self._flag and not self.rows_in:
+            other = PROPERTIES if self._flag == CATALOG else CATALOG
+            if self._flags.get(session.program) != other:
+                return other
+        raise session.failure(ended, stderr, command="read")
+
+    def _watch(self) -> None:
+        """Ends a tap that says nothing, neither on stdout nor on stderr, while Dativo is ready to listen."""
+        timeout = self._options.stall_timeout_seconds
+        while not self._closed.wait(min(timeout / 4, 5.0)):
+            process, decoder = self._process, self._decoder
+            if process is None or decoder is None or process.exit is not None:
+                continue
+            if min(decoder.idle_seconds, process.idle_seconds) > timeout:
+                self._stalled = True
+                process.stop()
+                return
+
+
+class _Streams:
+    """Names in messages against identities in the catalog."""
+
+    def __init__(self, catalog: ReadCatalog | None) -> None:
+        self._catalog = catalog
+        self._known: dict[str, StreamId] = {}
+        self._names: dict[str, list[str]] = {}
+        if catalog is None:
+            return
+        # A selected stream gets a doubtful name before one that nobody asked for.
+        for stream in sorted(catalog.catalog.streams, key=lambda one: one.id not in catalog.selected):
+            self._names[stream.id.name] = message_names(stream)
+            for name in self._names[stream.id.name]:
+                self._known.setdefault(name, stream.id)
+        for stream in catalog.catalog.streams:
+            self._known[stream.id.name] = stream.id
+
+    def identity(self, stream: StreamId) -> StreamId:
+        return self._known.get(stream.name, stream) if stream.namespace is None else stream
+
+    def wanted(self, stream: StreamId) -> bool:
+        return self._catalog is None or stream in self._catalog.selected or stream == UNKNOWN
+
+    def decode_options(self, options: DecodeOptions) -> DecodeOptions:
+        """The same choices under every name that a stream may have in messages."""
+
+        def spread(choices: Mapping[str, Any]) -> dict[str, Any]:
+            spread_out = dict(choices)
+            for stream, choice in choices.items():
+                for name in self._names.get(stream, ()):
+                    if self._known.get(name, StreamId(stream)).name == stream:
+                        spread_out.setdefault(name, choice)
+            return spread_out
+
+        return replace(options, fields=spread(options.fields), types=spread(options.types))
