@@ -1,7 +1,19 @@
-//! Signatures and conversions only: the Python face of `dativo-stream`.
+//! Signatures and conversions only: the Python face of `dativo-stream` and `dativo-codec`.
+
+mod arrow;
+mod decoder;
+mod errors;
+mod lines;
+mod messages;
+
 use pyo3::prelude::*;
 
 #[pymodule]
-fn _codec(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+mod _codec {
+    #[pymodule_export]
+    use crate::arrow::{ArrowBatch, ArrowSchema};
+    #[pymodule_export]
+    use crate::decoder::SingerDecoder;
+    #[pymodule_export]
+    use crate::lines::{JsonLinesDecoder, decode_json_lines, encode_json_lines};
 }

@@ -1,5 +1,6 @@
 """Messages of every protocol, their codecs, and the error tree."""
 
+from dativo_protocols._codec import SingerDecoder, decode_json_lines, encode_json_lines
 from dativo_protocols._messages import (
     ArrowArrayExportable,
     ArrowSchemaExportable,
@@ -44,10 +45,13 @@ __all__ = [
     "Rejects",
     "SandboxError",
     "Schema",
+    "SingerDecoder",
     "Spec",
     "State",
     "StateError",
     "StreamId",
     "TargetError",
     "Version",
+    "decode_json_lines",
+    "encode_json_lines",
 ]

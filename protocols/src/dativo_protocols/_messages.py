@@ -174,18 +174,20 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class BatchFiles:
-    """BATCH: rows of a stream in files, in order; the reader of this message decodes them, and removes them once durable.
+    """BATCH: rows of a stream in files, in order, to be removed once they are durable.
 
     Attributes:
         format: `jsonl`, `parquet` or `arrow`.
         compression: `gzip`, or None.
         files: URLs or paths as in the manifest.
+        decoded: Whether their rows came as batches before this message. Otherwise the reader of this message decodes them.
     """
 
     stream: StreamId
     format: str
     compression: str | None
     files: tuple[str, ...]
+    decoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

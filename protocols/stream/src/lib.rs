@@ -1,1 +1,28 @@
-//! A byte stream of messages to ordered batches and states: threads, memory budget, barriers.
+//! A byte stream of messages to ordered batches and states.
+//!
+//! ```text
+//! fd ── input thread: chunks of whole lines, RECORDs in runs, everything else where it stands (input, sequencer)
+//!         │ tasks                      │ items, in order
+//!       decoder threads (work) ─ parts ┴► consumer, in `Decoder::next`: joins small batches, keeps states barriers (assembler)
+//! ```
+//!
+//! All that is between the input and the consumer shares one budget of bytes; when it is used up, the input thread stops reading.
+
+mod assembler;
+mod budget;
+mod chunk;
+mod decoder;
+mod event;
+mod failure;
+mod input;
+mod noise;
+mod options;
+mod prefix;
+mod records;
+mod sequencer;
+mod work;
+
+pub use decoder::{Closer, Counters, Decoder, Next};
+pub use event::{Event, Level, UNKNOWN_STREAM};
+pub use failure::{Failure, FailureKind};
+pub use options::Options;

@@ -1,0 +1,219 @@
+//! `SingerDecoder`.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dativo_codec::{Extra, Nested, OnBadValue};
+use dativo_stream::{Closer, Counters, Decoder, Failure, Next, Options};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping};
+
+use crate::{errors, messages};
+
+/// How often a waiting call looks for signals.
+const SIGNALS: Duration = Duration::from_millis(100);
+
+/// A decoder that may be closed while another thread waits in it.
+pub struct Closable {
+    decoder: Mutex<Option<Decoder>>,
+    closer: Closer,
+    pub counters: Arc<Counters>,
+}
+
+impl Closable {
+    pub fn new(decoder: Decoder) -> Self {
+        Self {
+            closer: decoder.closer(),
+            counters: Arc::clone(decoder.counters()),
+            decoder: Mutex::new(Some(decoder)),
+        }
+    }
+
+    /// The next event; None at the end. Waits without the GIL.
+    pub fn next(&self, py: Python<'_>) -> PyResult<Option<dativo_stream::Event>> {
+        loop {
+            let next = py.detach(|| {
+                let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+                match decoder.as_mut() {
+                    Some(decoder) => decoder.next(SIGNALS),
+                    None => Err(Failure::closed()),
+                }
+            });
+            match next {
+                Ok(Next::Event(event)) => return Ok(Some(event)),
+                Ok(Next::End) => return Ok(None),
+                Ok(Next::Pending) => py.check_signals()?,
+                Err(failure) => return Err(errors::failure(py, failure)),
+            }
+        }
+    }
+
+    pub fn close(&self, py: Python<'_>) {
+        self.closer.close();
+        py.detach(|| {
+            let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+            if !decoder.as_ref().is_some_and(Decoder::is_at_end) {
+                drop(decoder.take());
+            }
+        });
+    }
+}
+
+#[pyclass(frozen, module = "dativo_protocols._codec")]
+pub struct SingerDecoder(Closable);
+
+#[pymethods]
+impl SingerDecoder {
+    #[new]
+    #[pyo3(signature = (
+        fd,
+        *,
+        on_bad_value = "quarantine",
+        nested = "json",
+        extra = "keep",
+        fields = None,
+        types = None,
+        max_record_bytes = 134_217_728,
+        memory_budget_bytes = 100_663_296,
+        threads = 0,
+    ))]
+    #[allow(clippy::too_many_arguments)] // They are keywords.
+    fn new(
+        fd: RawFd,
+        on_bad_value: &str,
+        nested: &str,
+        extra: &str,
+        fields: Option<&Bound<'_, PyMapping>>,
+        types: Option<&Bound<'_, PyMapping>>,
+        max_record_bytes: usize,
+        memory_budget_bytes: usize,
+        threads: usize,
+    ) -> PyResult<Self> {
+        let options = Options {
+            on_bad_value: choice(
+                "on_bad_value",
+                on_bad_value,
+                &[
+                    ("quarantine", OnBadValue::Quarantine),
+                    ("null", OnBadValue::Null),
+                    ("fail", OnBadValue::Fail),
+                ],
+            )?,
+            nested: choice(
+                "nested",
+                nested,
+                &[("json", Nested::Json), ("struct", Nested::Struct)],
+            )?,
+            extra: choice(
+                "extra",
+                extra,
+                &[("keep", Extra::Keep), ("drop", Extra::Drop)],
+            )?,
+            fields: mapping(fields, |names| {
+                Ok(names
+                    .extract::<Vec<String>>()?
+                    .into_iter()
+                    .collect::<HashSet<_>>())
+            })?,
+            types: mapping(types, |names| {
+                mapping(Some(names.cast()?), |name| name.extract::<String>())
+            })?,
+            max_record_bytes,
+            memory_budget_bytes,
+            threads,
+        };
+        Ok(Self(Closable::new(Decoder::singer(
+            duplicate(fd)?,
+            options,
+        )?)))
+    }
+
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.0
+            .next(py)?
+            .map(|event| messages::message(py, event))
+            .transpose()
+    }
+
+    fn close(&self, py: Python<'_>) {
+        self.0.close(py);
+    }
+
+    #[getter]
+    fn rows_in<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let rows = PyDict::new(py);
+        for (stream, count) in self.0.counters.rows_in() {
+            rows.set_item(messages::stream_id(py, &stream)?, count)?;
+        }
+        Ok(rows)
+    }
+
+    #[getter]
+    fn bytes_in(&self) -> u64 {
+        self.0.counters.bytes_in()
+    }
+
+    #[getter]
+    fn lines_in(&self) -> u64 {
+        self.0.counters.lines_in()
+    }
+
+    #[getter]
+    fn idle_seconds(&self) -> f64 {
+        self.0.counters.idle().as_secs_f64()
+    }
+
+    #[getter]
+    fn superseded_states(&self) -> u64 {
+        self.0.counters.superseded_states()
+    }
+}
+
+/// A descriptor of our own, so that the caller may close his at any time.
+fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
+    if fd < 0 {
+        return Err(PyValueError::new_err(format!(
+            "`fd` is {fd}, expected a file descriptor"
+        )));
+    }
+    // SAFETY: borrowed only for the call below, during which the GIL is held and `fd` is not -1; the kernel refuses what is not open.
+    #[allow(unsafe_code)]
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(borrowed.try_clone_to_owned()?)
+}
+
+fn choice<T: Copy>(option: &str, given: &str, choices: &[(&str, T)]) -> PyResult<T> {
+    let found = choices.iter().find(|(name, _)| *name == given);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<String> = choices
+            .iter()
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        PyValueError::new_err(format!(
+            "`{option}` is `{given}`, expected one of {}",
+            names.join(", ")
+        ))
+    })
+}
+
+fn mapping<T>(
+    given: Option<&Bound<'_, PyMapping>>,
+    value: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>,
+) -> PyResult<HashMap<String, T>> {
+    let Some(given) = given else {
+        return Ok(HashMap::new());
+    };
+    let mut converted = HashMap::new();
+    for item in given.items()?.iter() {
+        let (key, item): (String, Bound<'_, PyAny>) = item.extract()?;
+        converted.insert(key, value(&item)?);
+    }
+    Ok(converted)
+}

@@ -1,0 +1,158 @@
+"""The decoder and encoder in Rust (`protocols/python`, over the crates `dativo-stream` and `dativo-codec`)."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Literal, final
+
+from dativo_protocols._messages import ArrowArrayExportable, ArrowSchemaExportable, Message, StreamId
+
+__all__ = [
+    "ArrowBatch",
+    "ArrowSchema",
+    "JsonLinesDecoder",
+    "SingerDecoder",
+    "decode_json_lines",
+    "encode_json_lines",
+]
+
+@final
+class ArrowBatch:
+    """An Arrow record batch, handed over without a copy (the batch stays valid after this object is gone).
+
+    `pyarrow.record_batch`, `polars.from_arrow`, DuckDB and others take it as it is.
+    """
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+    def __arrow_c_schema__(self) -> object: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def nbytes(self) -> int:
+        """Bytes it holds in memory."""
+
+@final
+class ArrowSchema:
+    """An Arrow schema; `pyarrow.schema` and others take it as it is."""
+
+    def __arrow_c_schema__(self) -> object: ...
+
+@final
+class SingerDecoder:
+    """Decodes what a Singer tap writes: an iterator of messages, decoded on threads of its own without the GIL.
+
+    Order: a `Schema` comes before the `Batch`es it describes, and after those of the schema it replaces. A stream's rows keep their
+    order. A `State` covers exactly the batches already given. Not every state is given: one that a later state covers may be left
+    out (see `superseded_states`), and rows of different streams between two states may change places.
+
+    Memory is bounded by `memory_budget_bytes`; only one record that is itself larger exceeds it, alone. When the consumer is slow,
+    the decoder stops reading.
+
+    Args:
+        fd: What to read: a pipe, a socket or a file. It is duplicated; the caller keeps and closes his own.
+        on_bad_value: `quarantine` (a bad row comes as `Rejects`), `null` (a bad cell becomes null, noted in `_dativo_changes`) or `fail`.
+        nested: `json` (objects and arrays as JSON text, exact as sent) or `struct` for those with a known shape.
+        extra: `keep` properties outside the schema in `_dativo_extra`, or `drop` them.
+        fields: Per stream, the properties to keep; a stream that is missing keeps all. Key properties are always kept.
+        types: Per stream and column, a type that beats the schema's, such as `decimal(38,10)`, `json`, `string`.
+        max_record_bytes: A longer line is an error that names the stream and this limit.
+        memory_budget_bytes: For everything between the input and the caller.
+        threads: Decoder threads; 0 takes as many as there are cores, but not more than four.
+
+    Raises:
+        ValueError: An option has no such value.
+        OSError: `fd` is not open.
+    """
+
+    def __new__(
+        cls,
+        fd: int,
+        *,
+        on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine",
+        nested: Literal["json", "struct"] = "json",
+        extra: Literal["keep", "drop"] = "keep",
+        fields: Mapping[str, Sequence[str]] | None = None,
+        types: Mapping[str, Mapping[str, str]] | None = None,
+        max_record_bytes: int = 134_217_728,
+        memory_budget_bytes: int = 100_663_296,
+        threads: int = 0,
+    ) -> SingerDecoder: ...
+    def __iter__(self) -> SingerDecoder: ...
+    def __next__(self) -> Message:
+        """The next message; waits for it without the GIL, and reacts to signals meanwhile.
+
+        Raises:
+            StopIteration: The input ended well, and everything was given.
+            ConnectorError: The input breaks the protocol, ends in the middle of a line, or the decoder was closed before its end. Raised once,
+                after all messages before that place. Facts: `stream`, `line`.
+            ContractError: A bad value or record, and `on_bad_value` is `fail`. Facts: `stream`, `line`, `column`.
+            ConfigError: `types` or `fields` name what the stream does not have. Facts: `stream`, `line`.
+        """
+
+    def close(self) -> None:
+        """Ends the threads and closes the duplicate of `fd`; from any thread, also while another one waits in `__next__`."""
+
+    @property
+    def rows_in(self) -> dict[StreamId, int]:
+        """Records seen per stream, broken ones (`_unknown` where they do not say) and those of BATCH files decoded here too."""
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes read."""
+
+    @property
+    def lines_in(self) -> int:
+        """Lines read, blank ones too."""
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long there has been nothing to read; 0.0 while there is, and while a slow caller holds the input back."""
+
+    @property
+    def superseded_states(self) -> int:
+        """States that were not given because a later one covers more."""
+
+@final
+class JsonLinesDecoder:
+    """Batches of a JSON lines file, decoded on threads of its own; memory stays bounded."""
+
+    def __iter__(self) -> JsonLinesDecoder: ...
+    def __next__(self) -> ArrowBatch:
+        """The next batch.
+
+        Raises:
+            StopIteration: The file was read to its end.
+            ContractError: A record does not fit the schema. Facts: `line`, `column`.
+            ConnectorError: The file cannot be read, or a record is longer than 128 MiB.
+        """
+
+    def close(self) -> None:
+        """Ends the threads and closes the file; from any thread."""
+
+def decode_json_lines(
+    path: str | PathLike[str],
+    schema: ArrowSchemaExportable,
+    *,
+    compression: Literal["gzip"] | None = None,
+    coerce: bool = True,
+) -> JsonLinesDecoder:
+    """Reads a file of JSON objects, one a line, as batches of `schema`, in the file's order.
+
+    Properties outside the schema are skipped; absent ones are null.
+
+    Args:
+        path: A local file.
+        schema: Arrow types as the decoder makes them.
+        compression: `gzip`, or None.
+        coerce: Text columns take numbers and booleans as their exact text, columns of numbers take text that holds a number.
+
+    Raises:
+        OSError: The file cannot be opened.
+        TypeError: The schema has a type that JSON lines cannot give.
+    """
+
+def encode_json_lines(batch: ArrowArrayExportable) -> bytes:
+    """One JSON object and a line feed per row of a record batch; what `decode_json_lines` reads back as the same values.
+
+    Raises:
+        TypeError: The batch has a type, or a date, that has no JSON form.
+    """

@@ -1,0 +1,328 @@
+//! Bytes from a descriptor or a reader, cut into chunks of whole lines.
+
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::budget::{Budget, Permit};
+use crate::chunk::{Chunk, Pool};
+
+/// What has come is handed over after so long, however little it is.
+const LINGER: Duration = Duration::from_millis(50);
+/// A source that writes line by line would wake the reader for each: after a read smaller than this, it rests for `NAP`.
+const SMALL_READ: usize = 4096;
+const NAP: Duration = Duration::from_millis(2);
+
+/// Ends all waiting of one decoder, from any thread, once and for all.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    stopped: AtomicBool,
+    wake: PipeReader,
+    hang_up: Mutex<Option<PipeWriter>>,
+}
+
+impl Stop {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (wake, hang_up) = io::pipe()?;
+        Ok(Self {
+            stopped: AtomicBool::new(false),
+            wake,
+            hang_up: Mutex::new(Some(hang_up)),
+        })
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.hang_up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+}
+
+/// What the input has done so far, to be read from any thread.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    origin: Instant,
+    /// Nanoseconds since `origin`, plus one, since when there is nothing to read; 0 while there is, or while the budget holds it back.
+    waiting_since: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) lines: AtomicU64,
+}
+
+impl Gauge {
+    pub(crate) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            waiting_since: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            lines: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn waits(&self) {
+        if self.waiting_since.load(Ordering::Relaxed) == 0 {
+            self.waiting_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    fn runs(&self) {
+        self.waiting_since.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn idle(&self) -> Duration {
+        match self.waiting_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_nanos(self.now().saturating_sub(since)),
+        }
+    }
+}
+
+/// What the input has next.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Whole lines. Only the last line of the input may lack its newline: `cut` says so.
+    Lines { chunk: Chunk, cut: bool },
+    /// The line that follows the last chunk has more bytes than the limit; its beginning.
+    TooLong { beginning: Vec<u8> },
+    /// The end of the input.
+    End,
+    /// Somebody closed the decoder.
+    Stopped,
+}
+
+/// Where bytes come from.
+pub(crate) enum Source {
+    /// A pipe, socket or file that may be silent for any time.
+    Descriptor(OwnedFd),
+    /// Something that always has bytes or is at its end: a file, perhaps decompressed.
+    Reader(Box<dyn Read + Send>),
+}
+
+impl Source {
+    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Descriptor(fd) => Ok(rustix::io::read(&*fd, spare_capacity(buffer))?),
+            Self::Reader(reader) => {
+                let room = buffer.capacity() - buffer.len();
+                reader.by_ref().take(room as u64).read_to_end(buffer)
+            }
+        }
+    }
+}
+
+/// Cuts a source into chunks of whole lines.
+pub(crate) struct Input {
+    source: Source,
+    stop: Arc<Stop>,
+    gauge: Arc<Gauge>,
+    pool: Arc<Pool>,
+    budget: Arc<Budget>,
+    max_line: usize,
+    buffer: Vec<u8>,
+    permit: Option<Permit>,
+    /// So many bytes at the start of `buffer` are known to hold no newline.
+    scanned: usize,
+    ended: bool,
+}
+
+enum Waited {
+    Ready,
+    TimedOut,
+    Stopped,
+}
+
+impl Input {
+    pub(crate) fn new(
+        source: Source,
+        stop: Arc<Stop>,
+        gauge: Arc<Gauge>,
+        pool: Arc<Pool>,
+        budget: Arc<Budget>,
+        max_line: usize,
+    ) -> Self {
+        Self {
+            source,
+            stop,
+            gauge,
+            pool,
+            budget,
+            max_line,
+            buffer: Vec::new(),
+            permit: None,
+            scanned: 0,
+            ended: false,
+        }
+    }
+
+    /// The next piece; blocks. `on_wait` is called when the budget holds the input back.
+    pub(crate) fn next(&mut self, on_wait: &dyn Fn()) -> io::Result<Piece> {
+        let mut since: Option<Instant> = None;
+        let mut small = false;
+        loop {
+            if self.stop.is_stopped() {
+                return Ok(Piece::Stopped);
+            }
+            if self.scanned > self.max_line {
+                self.buffer.truncate(self.max_line.min(4096));
+                return Ok(Piece::TooLong {
+                    beginning: std::mem::take(&mut self.buffer),
+                });
+            }
+            if self.ended {
+                return Ok(self.last(on_wait));
+            }
+            if !self.make_room(on_wait) {
+                return Ok(Piece::Stopped);
+            }
+            match self.wait(since, small)? {
+                Waited::Stopped => return Ok(Piece::Stopped),
+                Waited::TimedOut => {
+                    if let Some(end) = memchr::memrchr(b'\n', &self.buffer[self.scanned..]) {
+                        return Ok(self.hand_over(self.scanned + end + 1));
+                    }
+                    self.scanned = self.buffer.len();
+                    since = None;
+                    continue;
+                }
+                Waited::Ready => {}
+            }
+            let read = match self.source.read(&mut self.buffer) {
+                Ok(read) => read,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                    ) =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.gauge.runs();
+            self.gauge.bytes.fetch_add(read as u64, Ordering::Relaxed);
+            self.ended = read == 0;
+            small = read < SMALL_READ;
+            let since = *since.get_or_insert_with(Instant::now);
+            let full = self.buffer.len() == self.buffer.capacity();
+            if full || self.ended || since.elapsed() >= LINGER {
+                match memchr::memrchr(b'\n', &self.buffer[self.scanned..]) {
+                    Some(end) => return Ok(self.hand_over(self.scanned + end + 1)),
+                    None => self.scanned = self.buffer.len(),
+                }
+            }
+        }
+    }
+
+    /// A buffer with room to read into, and the budget for it. A line longer than a chunk makes the buffer grow twofold, so that
+    /// its bytes are moved rarely, if at all. False when the decoder was closed.
+    fn make_room(&mut self, on_wait: &dyn Fn()) -> bool {
+        if self.permit.is_none() {
+            self.gauge.runs();
+            self.permit = self.budget.acquire(2 * self.pool.capacity(), on_wait);
+            if self.permit.is_none() {
+                return false;
+            }
+        }
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.pool.take();
+        } else if self.buffer.len() == self.buffer.capacity() {
+            let more = self.buffer.capacity();
+            self.gauge.runs();
+            let granted = self
+                .permit
+                .as_mut()
+                .is_some_and(|permit| permit.grow_by(2 * more, on_wait));
+            if !granted {
+                return false;
+            }
+            self.buffer.reserve_exact(more);
+        }
+        true
+    }
+
+    fn wait(&self, since: Option<Instant>, small: bool) -> io::Result<Waited> {
+        let Source::Descriptor(fd) = &self.source else {
+            return Ok(Waited::Ready);
+        };
+        self.gauge.waits();
+        if small {
+            if let Waited::Stopped = self.poll(None, Some(NAP))? {
+                return Ok(Waited::Stopped);
+            }
+        }
+        let patience = since.map(|since| LINGER.saturating_sub(since.elapsed()));
+        self.poll(Some(fd), patience)
+    }
+
+    fn poll(&self, fd: Option<&OwnedFd>, patience: Option<Duration>) -> io::Result<Waited> {
+        let timeout = patience.map(|patience| Timespec {
+            tv_sec: patience.as_secs().cast_signed(),
+            tv_nsec: patience.subsec_nanos().into(),
+        });
+        let wake = PollFd::from_borrowed_fd(self.stop.wake.as_fd(), PollFlags::IN);
+        let polled = match fd {
+            Some(fd) => {
+                let mut fds = [wake, PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)];
+                poll(&mut fds, timeout.as_ref())
+                    .map(|_| (!fds[0].revents().is_empty(), !fds[1].revents().is_empty()))
+            }
+            None => {
+                let mut fds = [wake];
+                poll(&mut fds, timeout.as_ref()).map(|_| (!fds[0].revents().is_empty(), false))
+            }
+        };
+        match polled {
+            Ok((true, _)) => Ok(Waited::Stopped),
+            Ok((_, true)) => Ok(Waited::Ready),
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(Waited::TimedOut),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives the first `end` bytes away and carries the rest over into the next buffer.
+    fn hand_over(&mut self, end: usize) -> Piece {
+        let mut next = self.pool.take();
+        next.extend_from_slice(&self.buffer[end..]);
+        let mut bytes = std::mem::replace(&mut self.buffer, next);
+        bytes.truncate(end);
+        self.scanned = self.buffer.len();
+        self.lines(bytes, false)
+    }
+
+    fn last(&mut self, on_wait: &dyn Fn()) -> Piece {
+        if self.buffer.is_empty() {
+            return Piece::End;
+        }
+        if self.permit.is_none() {
+            self.permit = self.budget.acquire(2 * self.buffer.len(), on_wait);
+            if self.permit.is_none() {
+                return Piece::Stopped;
+            }
+        }
+        let bytes = std::mem::take(&mut self.buffer);
+        self.lines(bytes, true)
+    }
+
+    fn lines(&mut self, bytes: Vec<u8>, cut: bool) -> Piece {
+        let mut permit = self.permit.take().unwrap_or_else(|| self.budget.charge(0));
+        permit.shrink_to(2 * bytes.len());
+        Piece::Lines {
+            chunk: Chunk::new(bytes, Arc::clone(&self.pool), permit),
+            cut,
+        }
+    }
+}

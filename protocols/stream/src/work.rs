@@ -1,0 +1,428 @@
+//! Tasks for the decoder threads.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use crossbeam_channel::{Receiver, Sender};
+use dativo_codec::{
+    BatchBuilder, Builders, Built, LineError, OnBadValue, Outcome, PushError, StreamPlan,
+};
+
+use crate::budget::{Budget, Permit};
+use crate::chunk::Chunk;
+use crate::event::{UNKNOWN_STREAM, nbytes};
+use crate::failure::{Failure, FailureKind};
+use crate::input::Stop;
+
+/// The plans in force, by stream.
+pub(crate) type Registry = HashMap<Arc<str>, Arc<StreamPlan>>;
+
+/// Consecutive lines of a chunk, all of them RECORDs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) first_line: u64,
+    /// The only line is the input's last and has no line break: when it does not parse, it is no reject.
+    pub(crate) cut: bool,
+}
+
+/// What the lines of a task are.
+pub(crate) enum Work {
+    /// RECORD messages.
+    Messages {
+        segments: Vec<Segment>,
+        registry: Arc<Registry>,
+    },
+    /// Bare records of one stream; the whole chunk. All get `line` as their line number when they come from a BATCH message.
+    Records {
+        stream: Arc<str>,
+        plan: Arc<StreamPlan>,
+        first_line: u64,
+        numbered: bool,
+    },
+}
+
+/// Work for one decoder thread. Its parts go to `parts`, which the consumer reads in the order of the tasks.
+pub(crate) struct Task {
+    pub(crate) chunk: Arc<Chunk>,
+    pub(crate) work: Work,
+    pub(crate) parts: Sender<Part>,
+}
+
+/// What a task gave: all of it, or so much as had to be handed over to bound the memory.
+pub(crate) struct Part {
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) permit: Permit,
+    pub(crate) last: bool,
+}
+
+/// Of one stream.
+pub(crate) struct Output {
+    pub(crate) stream: Arc<str>,
+    /// Records seen, counted apart from what the codec made of them.
+    pub(crate) seen: u64,
+    pub(crate) batch: Option<RecordBatch>,
+    pub(crate) rejects: Option<RecordBatch>,
+}
+
+/// The consumer is gone.
+struct Gone;
+
+/// One decoder thread.
+pub(crate) struct Worker {
+    builders: Builders,
+    bare: Option<BatchBuilder>,
+    registry: Arc<Registry>,
+    /// Per place of `builders`: records since the last part, and bytes a row takes at least.
+    seen: Vec<(u64, usize)>,
+    unplaced: u64,
+    budget: Arc<Budget>,
+    stop: Arc<Stop>,
+    fail_on_bad: bool,
+    part_bytes: usize,
+}
+
+impl Worker {
+    pub(crate) fn new(budget: Arc<Budget>, stop: Arc<Stop>, on_bad_value: OnBadValue) -> Self {
+        let part_bytes = (budget.limit() / 6).max(1 << 20);
+        Self {
+            builders: Builders::new(),
+            bare: None,
+            registry: Arc::default(),
+            seen: Vec::new(),
+            unplaced: 0,
+            budget,
+            stop,
+            fail_on_bad: on_bad_value == OnBadValue::Fail,
+            part_bytes,
+        }
+    }
+
+    /// Takes tasks until there are no more.
+    pub(crate) fn run(&mut self, tasks: &Receiver<Task>) {
+        for task in tasks {
+            if self.stop.is_stopped() {
+                continue;
+            }
+            let parts = task.parts.clone();
+            let done = catch_unwind(AssertUnwindSafe(|| self.decode(task)));
+            if let Err(payload) = done {
+                self.forget();
+                let part = Part {
+                    outputs: Vec::new(),
+                    failure: Some(Failure::panicked(payload.as_ref())),
+                    permit: self.budget.charge(0),
+                    last: true,
+                };
+                // Nobody waits for it when the consumer is gone.
+                let _ = parts.send(part);
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.builders = Builders::new();
+        self.bare = None;
+        self.seen.clear();
+        self.unplaced = 0;
+    }
+
+    fn decode(&mut self, task: Task) {
+        let Task { chunk, work, parts } = task;
+        let outcome = match work {
+            Work::Messages { segments, registry } => {
+                self.decode_messages(&chunk, &segments, registry, &parts)
+            }
+            Work::Records {
+                stream,
+                plan,
+                first_line,
+                numbered,
+            } => self.decode_records(&chunk, &stream, &plan, first_line, numbered, &parts),
+        };
+        if outcome.is_err() {
+            self.forget();
+        }
+    }
+
+    fn decode_messages(
+        &mut self,
+        chunk: &Chunk,
+        segments: &[Segment],
+        registry: Arc<Registry>,
+        parts: &Sender<Part>,
+    ) -> Result<(), Gone> {
+        self.follow(registry);
+        let mut failure = None;
+        let mut estimate = 0;
+        'segments: for segment in segments {
+            let mut number = segment.first_line;
+            let mut start = segment.start;
+            while start < segment.end {
+                let rest = &chunk[start..segment.end];
+                let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+                match self.decode_message(&rest[..length], number, segment.cut) {
+                    Ok(width) => estimate += width + length,
+                    Err(found) => {
+                        failure = Some(*found);
+                        break 'segments;
+                    }
+                }
+                if estimate >= self.part_bytes {
+                    self.hand_over(None, false, parts)?;
+                    estimate = 0;
+                }
+                start += length;
+                number += 1;
+            }
+        }
+        self.hand_over(failure, true, parts)
+    }
+
+    /// Drops the builders whose plan is no longer in force.
+    fn follow(&mut self, registry: Arc<Registry>) {
+        if Arc::ptr_eq(&self.registry, &registry) {
+            return;
+        }
+        let stale: Vec<String> = self
+            .builders
+            .iter_mut()
+            .filter(|(stream, builder)| {
+                registry
+                    .get(*stream)
+                    .is_none_or(|plan| !Arc::ptr_eq(plan, builder.plan()))
+            })
+            .map(|(stream, _)| stream.to_owned())
+            .collect();
+        for stream in &stale {
+            self.builders.remove(stream);
+        }
+        if !stale.is_empty() {
+            self.seen.clear();
+        }
+        self.registry = registry;
+    }
+
+    /// Decodes one line; gives the bytes its row takes beside its own values.
+    fn decode_message(
+        &mut self,
+        line: &[u8],
+        number: u64,
+        cut: bool,
+    ) -> Result<usize, Box<Failure>> {
+        let registry = &self.registry;
+        let number_i64 = i64::try_from(number).unwrap_or(i64::MAX);
+        let decoded = loop {
+            match self
+                .builders
+                .decode_line(line, number_i64, |stream| registry.get(stream).cloned())
+            {
+                Ok(decoded) => break decoded,
+                Err(LineError::UnknownStream { stream }) => {
+                    return Err(Box::new(before_schema("RECORD", &stream, number)));
+                }
+                Err(LineError::Push { stream, error, .. }) => match error {
+                    // A part is finished long before 2 GiB, so only one record that large gets here.
+                    PushError::Full => {
+                        let message = format!(
+                            "line {number}: a record of stream `{stream}` does not fit into a batch"
+                        );
+                        return Err(Box::new(Failure::protocol(message).of(stream).at(number)));
+                    }
+                    PushError::Bad { column, reason, .. } => {
+                        return Err(Box::new(bad_value(stream, number, column, &reason)));
+                    }
+                },
+            }
+        };
+        if decoded.outcome == Outcome::Broken && (cut || self.fail_on_bad) {
+            let stream = match decoded.builder {
+                Some(place) => {
+                    let (stream, builder) = self.builders.at(place);
+                    builder.rollback_last();
+                    stream.to_owned()
+                }
+                None => {
+                    self.builders.take_unplaced();
+                    UNKNOWN_STREAM.to_owned()
+                }
+            };
+            return Err(Box::new(if cut {
+                cut_short(Some(stream), number)
+            } else {
+                bad_value(stream, number, None, "the record does not parse")
+            }));
+        }
+        let Some(place) = decoded.builder else {
+            self.unplaced += 1;
+            return Ok(line.len());
+        };
+        while self.seen.len() <= place {
+            let columns = self
+                .builders
+                .at(self.seen.len())
+                .1
+                .plan()
+                .arrow_schema()
+                .fields()
+                .len();
+            self.seen.push((0, 9 * columns));
+        }
+        let (seen, width) = &mut self.seen[place];
+        *seen += 1;
+        Ok(*width)
+    }
+
+    fn decode_records(
+        &mut self,
+        chunk: &Chunk,
+        stream: &Arc<str>,
+        plan: &Arc<StreamPlan>,
+        first_line: u64,
+        numbered: bool,
+        parts: &Sender<Part>,
+    ) -> Result<(), Gone> {
+        let mut builder = match self.bare.take() {
+            Some(builder) if Arc::ptr_eq(builder.plan(), plan) => builder,
+            _ => BatchBuilder::new(Arc::clone(plan)),
+        };
+        let width = 9 * plan.arrow_schema().fields().len();
+        let (mut number, mut start, mut seen, mut estimate) = (first_line, 0, 0, 0);
+        let mut failure = None;
+        while start < chunk.len() {
+            let rest = &chunk[start..];
+            let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let line = &rest[..length];
+            if !line.trim_ascii().is_empty() {
+                match builder.push_line(line, i64::try_from(number).unwrap_or(i64::MAX)) {
+                    Ok(_) => seen += 1,
+                    Err(PushError::Bad { column, reason, .. }) => {
+                        failure = Some(bad_value(stream.to_string(), number, column, &reason));
+                        break;
+                    }
+                    Err(PushError::Full) => {
+                        let message = format!(
+                            "line {number}: a record of stream `{stream}` does not fit into a batch"
+                        );
+                        failure = Some(Failure::protocol(message).of(stream.as_ref()).at(number));
+                        break;
+                    }
+                }
+                estimate += width + length;
+                if estimate >= self.part_bytes {
+                    self.send(
+                        vec![output(stream, seen, builder.finish())],
+                        None,
+                        false,
+                        parts,
+                    )?;
+                    (seen, estimate) = (0, 0);
+                }
+            }
+            start += length;
+            number += u64::from(numbered);
+        }
+        let outputs = vec![output(stream, seen, builder.finish())];
+        self.bare = Some(builder);
+        self.send(outputs, failure, true, parts)
+    }
+
+    fn hand_over(
+        &mut self,
+        failure: Option<Failure>,
+        last: bool,
+        parts: &Sender<Part>,
+    ) -> Result<(), Gone> {
+        let mut outputs = Vec::new();
+        for ((stream, builder), (seen, _)) in self.builders.iter_mut().zip(&mut self.seen) {
+            if *seen > 0 {
+                outputs.push(output(&Arc::from(stream), *seen, builder.finish()));
+                *seen = 0;
+            }
+        }
+        if self.unplaced > 0 {
+            outputs.push(Output {
+                stream: Arc::from(UNKNOWN_STREAM),
+                seen: self.unplaced,
+                batch: None,
+                rejects: self.builders.take_unplaced(),
+            });
+            self.unplaced = 0;
+        }
+        self.send(outputs, failure, last, parts)
+    }
+
+    fn send(
+        &self,
+        outputs: Vec<Output>,
+        failure: Option<Failure>,
+        last: bool,
+        parts: &Sender<Part>,
+    ) -> Result<(), Gone> {
+        let bytes = outputs
+            .iter()
+            .flat_map(|output| [&output.batch, &output.rejects])
+            .flatten()
+            .map(nbytes)
+            .sum();
+        let part = Part {
+            outputs,
+            failure,
+            permit: self.budget.charge(bytes),
+            last,
+        };
+        parts.send(part).map_err(|_| Gone)
+    }
+}
+
+fn output(stream: &Arc<str>, seen: u64, built: Built) -> Output {
+    Output {
+        stream: Arc::clone(stream),
+        seen,
+        batch: built.batch,
+        rejects: built.rejects,
+    }
+}
+
+fn bad_value(stream: String, line: u64, column: Option<String>, reason: &str) -> Failure {
+    let place = column
+        .as_ref()
+        .map(|column| format!(", column `{column}`"))
+        .unwrap_or_default();
+    let message = format!("line {line}, stream `{stream}`{place}: {reason}");
+    Failure {
+        column,
+        ..Failure::new(FailureKind::Contract, message)
+            .of(stream)
+            .at(line)
+            .with_hint("`on_bad_value: quarantine` sets such records aside and goes on")
+    }
+}
+
+/// A message of a stream that was not announced.
+pub(crate) fn before_schema(message: &str, stream: &str, line: u64) -> Failure {
+    Failure::protocol(format!(
+        "line {line}: {message} of stream `{stream}` comes before its SCHEMA"
+    ))
+    .of(stream)
+    .at(line)
+}
+
+/// The last line of the input is not whole.
+pub(crate) fn cut_short(stream: Option<String>, line: u64) -> Failure {
+    let place = stream
+        .as_ref()
+        .map(|stream| format!(", in a message of stream `{stream}`"))
+        .unwrap_or_default();
+    let mut failure = Failure::protocol(format!(
+        "line {line}: the output ends in the middle of a line{place}"
+    ))
+    .at(line)
+    .with_hint("the connector was probably killed, or failed without saying so");
+    failure.stream = stream;
+    failure
+}
