@@ -1,0 +1,102 @@
+"""Arrow rows as JSON lines, and as files of four formats."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from pathlib import PurePath
+from typing import IO, TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["JSON_LINES", "OPTIONAL", "ColumnsWriter", "file_format", "json_lines", "open_columns"]
+
+OPTIONAL = ("_dativo_extra", "_dativo_changes")
+JSON_LINES = (".jsonl", ".ndjson")
+FORMATS = (".parquet", *JSON_LINES, ".csv", ".arrow")
+
+
+class ColumnsWriter(Protocol):
+    """Writes batches of one schema to a file."""
+
+    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+    def close(self) -> None: ...
+
+
+def file_format(path: str) -> str:
+    """The suffix that decides a file's format.
+
+    Raises:
+        ConfigError: It is none of `FORMATS`.
+    """
+    suffix = PurePath(path).suffix.lower()
+    if suffix not in FORMATS:
+        from dativo_protocols.errors import ConfigError
+
+        known = ", ".join(f"`{each}`" for each in FORMATS)
+        raise ConfigError(f"cannot tell the format of `{path}` by its name", hint=f"end it with one of {known}")
+    return suffix
+
+
+def json_lines(stream: str, batch: pa.RecordBatch, *, wrapped: bool) -> bytes:
+    """The rows as JSON lines; `_dativo_extra` and `_dativo_changes` are left out where the whole batch has none.
+
+    Args:
+        wrapped: Make each line `{"stream":STREAM,"record":RECORD}`.
+    """
+    from dativo_protocols import encode_json_lines
+
+    empty = [name for name in OPTIONAL if name in batch.schema.names and batch.column(name).null_count == batch.num_rows]
+    lines = bytes(encode_json_lines(batch.drop_columns(empty) if empty else batch))
+    if not wrapped or not lines:
+        return lines
+    # A line holds no raw newline, so whole batches are wrapped without looking at their records.
+    head = f'{{"stream":{json.dumps(stream)},"record":'.encode()
+    return head + lines.removesuffix(b"\n").replace(b"\n", b"}\n" + head) + b"}\n"
+
+
+def open_columns(file: IO[bytes], suffix: str, schema: pa.Schema) -> ColumnsWriter:
+    """Starts a Parquet (zstd), CSV or Arrow IPC file."""
+    import pyarrow as pa
+
+    writer: ColumnsWriter
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        writer = pq.ParquetWriter(file, schema, compression="zstd")
+    elif suffix == ".csv":
+        writer = _Csv(file, schema)
+    else:
+        writer = pa.ipc.new_file(file, schema)
+    return writer
+
+
+class _Csv:
+    """CSV: JSON as its text, bytes in base64; a null is empty, an empty string `""`."""
+
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        from pyarrow import csv
+
+        self._writer = csv.CSVWriter(file, _as_text(schema.empty_table().to_batches()[0]).schema)
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(_as_text(batch))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns = []
+    for column in batch.columns:
+        if isinstance(column, pa.ExtensionArray):
+            columns.append(column.storage)
+        elif pa.types.is_binary(column.type):
+            encoded = [None if value is None else b64encode(value).decode() for value in column.to_pylist()]
+            columns.append(pa.array(encoded, pa.string()))
+        else:
+            columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

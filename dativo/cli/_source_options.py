@@ -1,0 +1,78 @@
+"""CONNECTOR and its configuration, as `spec`, `check`, `discover` and `read` take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dativo.cli import _complete
+from dativo.cli._command import verbose
+from dativo.cli._log import Logger
+
+if TYPE_CHECKING:
+    from dativo._source import Source
+
+__all__ = ["config_options", "connector_argument", "open_source"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def connector_argument(function: F) -> F:
+    """Adds CONNECTOR; the function gets `connector`."""
+    return click.argument("connector", shell_complete=_complete.connectors)(function)
+
+
+def config_options(function: F) -> F:
+    """Adds `--config` and `--set`; the function gets `config` and `settings`."""
+    function = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set one value of the configuration, for example `auth.token=x`; the value is YAML. May be repeated.",
+    )(function)
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(allow_dash=True),
+        metavar="FILE",
+        help="The connector's configuration, JSON or YAML; `-` is stdin. `${NAME}` stands for an environment variable.",
+    )(function)
+
+
+def open_source(connector: str, config: str | None = None, settings: Sequence[str] = (), **options: Any) -> Source:
+    """The connector with its configuration; nothing runs yet.
+
+    Args:
+        connector: A reference, a recipe's name or path, or a job's file, which brings its own configuration.
+        options: Further arguments of `dativo.source`.
+
+    Raises:
+        ConfigError: The connector or its configuration is wrong.
+    """
+    from dativo._source import source
+
+    log = Logger(lowest="debug" if verbose() else "error")
+    return source(connector, _config(config, settings), log=log, **options)
+
+
+def _config(config: str | None, settings: Sequence[str]) -> dict[str, Any] | Path | None:
+    """The configuration as the source takes it: the file itself where that is all, so that errors name its lines."""
+    from dativo._document import Document, read_document
+    from dativo._precedence import apply_overrides
+
+    if config is not None and config != "-" and not settings:
+        return Path(config)
+    if config is None:
+        document = Document("--set", {})
+    elif config == "-":
+        document = read_document(Path("/dev/stdin"), "standard input")
+    else:
+        document = read_document(Path(config))
+    data = apply_overrides(document, settings).data
+    if not isinstance(data, dict):
+        raise document.error((), "the configuration is not a mapping")
+    return data

@@ -1,0 +1,68 @@
+"""What a run did, as the table it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dativo.cli import _terminal
+from dativo.cli._figures import count, duration, shortened, size
+from dativo.cli._table import Column, show_pairs, show_table
+
+if TYPE_CHECKING:
+    from dativo._report import Report
+
+__all__ = ["show_report", "show_streams"]
+
+CHANGES_SHOWN = 3
+
+
+def show_streams(streams: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each stream of a report, and one for all where there is more than one.
+
+    Args:
+        streams: As in `Report.to_dict`.
+    """
+    staged = any(stream["staged"] for stream in streams)
+    columns = [Column("stream"), Column("write"), Column("rows in", True), Column("written", True), Column("quarantined", True)]
+    names = ["rows_in", "written", "quarantined"]
+    if staged:
+        columns.append(Column("rolled back", True))
+        names.append("staged")
+    rows = [[stream["stream"], stream["write"], *(count(stream[name]) for name in names), _changes(stream)] for stream in streams]
+    if len(streams) > 1:
+        rows.append(["total", "", *(count(sum(stream[name] for stream in streams)) for name in names), ""])
+    show_table([*columns, Column("schema changes")], rows)
+
+
+def show_report(report: Report) -> None:
+    """Streams, time, commits and states of a run that has ended."""
+    data = report.to_dict()
+    if data["streams"]:
+        show_streams(data["streams"])
+    else:
+        _terminal.write("no stream was read\n")
+    commits = f"{count(report.commits)} commit" + ("" if report.commits == 1 else "s")
+    show_pairs(
+        [
+            ("status", report.status),
+            ("time", f"{duration(report.seconds)}, {commits}, {size(report.bytes_in)} read"),
+            ("state before", shortened(report.state_before)),
+            ("state after", shortened(report.state_after)),
+            ("run", report.run_id),
+        ]
+    )
+
+
+def _changes(stream: Mapping[str, Any]) -> str:
+    texts = [_change(change) for change in stream["schema_changes"]]
+    rest = len(texts) - CHANGES_SHOWN
+    return ", ".join(texts[:CHANGES_SHOWN]) + (f", {rest} more" if rest > 0 else "")
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    if change["kind"] == "table":
+        return "new table"
+    if change["kind"] == "column":
+        return f"+ {change['column']} {change['after']}"
+    return f"{change['column']} {change['before']} -> {change['after']}"

@@ -1,0 +1,133 @@
+"""`dativo connector`: the connectors installed on this machine, and the recipes known."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dativo.cli import _complete, _terminal
+from dativo.cli._command import Group, command, verbose
+from dativo.cli._figures import local_time, size
+from dativo.cli._log import Logger
+from dativo.cli._table import Column, show_table
+
+if TYPE_CHECKING:
+    from dativo_engines.environments import EnvironmentInfo, EnvironmentStore
+
+    from dativo._recipe import Recipe
+
+__all__ = ["connector"]
+
+
+@click.command(
+    "connector",
+    cls=Group,
+    examples=(
+        "dativo connector list",
+        "dativo connector install singer:tap-csv-folder==0.0.1a1",
+        "dativo connector remove tap-csv-folder",
+    ),
+)
+def connector() -> None:
+    """Install, list and remove connectors.
+
+    A connector named as a package, like `singer:tap-jsonl==0.3.1`, is installed into an environment of its own when it is first
+    used, below `$DATIVO_CACHE` (by default `~/.cache/dativo`), and shared by all projects.
+    """
+
+
+@command("list", examples=("dativo connector list", "dativo connector list --json"))
+def list_(as_json: bool) -> None:
+    """List installed connectors, and the recipes that jobs of this project can name."""
+    from dativo._recipe import list_recipes
+
+    installed, recipes = _environments().list(), list_recipes(Path())
+    if as_json:
+        known = [recipe.model_dump(mode="json", exclude={"config"}) for recipe in recipes]
+        _terminal.write_json({"installed": [_about(info) for info in installed], "recipes": known})
+        return
+    if not installed and not recipes:
+        _terminal.note("no connector is installed, and there is no recipe in `connectors/`")
+    if installed:
+        columns = (
+            Column("installed"),
+            Column("version"),
+            Column("python"),
+            Column("size", True),
+            Column("since"),
+            Column("path"),
+        )
+        show_table(columns, [_row(info) for info in installed])
+    if installed and recipes:
+        _terminal.write("\n")
+    if recipes:
+        heads = (Column("recipe"), Column("version"), Column("runs as"), Column("description"))
+        show_table(heads, [(recipe.name, recipe.version, _runs_as(recipe), recipe.description or "-") for recipe in recipes])
+
+
+@command("install", examples=("dativo connector install singer:tap-csv-folder==0.0.1a1", "dativo connector install faker"))
+@click.argument("connector", shell_complete=_complete.connectors)
+def install(connector: str, as_json: bool) -> None:
+    """Install CONNECTOR now, so that its first run need not: a reference with a version, or a recipe."""
+    from dativo_protocols.errors import ConfigError
+
+    from dativo._connector import resolve_reference
+
+    found = resolve_reference(connector, Path()).connector
+    if found.package is None:
+        raise ConfigError(
+            f"`{connector}` is a program, there is nothing to install", hint="name a package: `singer:tap-name==1.2.3`"
+        )
+    with _environments().ensure(found.package, found.requirements) as environment:
+        info = environment.info
+    if as_json:
+        _terminal.write_json(_about(info))
+    else:
+        _terminal.write(
+            _terminal.printable(f"{info.requirement} is installed: version {info.version}, {size(info.size_bytes)}\n")
+        )
+
+
+@command("remove", examples=("dativo connector remove tap-csv-folder", "dativo connector remove tap-csv-folder==0.0.1a1"))
+@click.argument("name")
+def remove(name: str, as_json: bool) -> None:
+    """Remove installed connectors by package NAME, or one by its requirement or environment.
+
+    The next run that needs one installs it again.
+    """
+    from dativo_engines.references import is_reference, parse_reference
+
+    removed = _environments().remove(parse_reference(name)[1].package or name if is_reference(name) else name)
+    if as_json:
+        _terminal.write_json({"removed": [_about(info) for info in removed]})
+        return
+    for info in removed:
+        _terminal.write(_terminal.printable(f"{info.requirement} is removed, {size(info.size_bytes)} freed\n"))
+
+
+for member in (list_, install, remove):
+    connector.add_command(member)
+
+
+def _environments() -> EnvironmentStore:
+    from dativo_engines.environments import EnvironmentStore
+
+    from dativo._paths import cache_dir
+
+    return EnvironmentStore(cache_dir(), Logger(lowest="debug" if verbose() else "info"))
+
+
+def _about(info: EnvironmentInfo) -> dict[str, Any]:
+    return {**asdict(info), "path": str(info.path)}
+
+
+def _row(info: EnvironmentInfo) -> tuple[str, ...]:
+    return (info.requirement, info.version, info.python, size(info.size_bytes), local_time(info.created), str(info.path))
+
+
+def _runs_as(recipe: Recipe) -> str:
+    settings = recipe.engines[recipe.default_engine]
+    return f"{recipe.default_engine}:{settings.package or settings.executable}"
