@@ -21,11 +21,9 @@ from dativo._names import assign, quarantine_name, table_name
 from dativo.targets._commit_log import CommitLog, job_hash
 from dativo.targets._commit_record import DataFile, Picture, Record, Table, TableChange
 from dativo.targets._disk import refused
-from dativo.targets._kept_schema import load_schema, pack_schema
+from dativo.targets._kept_schema import REJECTS, load_schema, pack_schema
 from dativo.targets._staging import FilePlan, Lane, Opener, Staging
 from dativo.targets._widening import check_widening
-
-REJECTS = pa.schema([("line", pa.int64()), ("column", pa.utf8()), ("reason", pa.utf8()), ("record", pa.binary())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +67,10 @@ class _Stream:
 class FilesWriter:
     """A `Writer` of files on a local disk; `Quarantining`. Modes: append and overwrite.
 
-    A format gives `options`, `group_bytes`, `_suffix` and `_opener`.
+    A format gives `options`, `_suffix` and `_opener`.
     """
 
     options: ClassVar[Mapping[str, FileOption]] = {}
-    group_bytes: ClassVar[int]
 
     def __init__(self) -> None:
         self._log: CommitLog | None = None
@@ -105,7 +102,7 @@ class FilesWriter:
             self.close()
             raise refused(error, "clean up", root) from error
         prefix = f"{job_hash(catalog.job)}-{_run_name(catalog.run_id)}-"
-        plan = FilePlan(prefix, self._suffix(options), options["file_size_bytes"], self.group_bytes, self._opener(options))
+        plan = FilePlan(prefix, self._suffix(options), options["file_size_bytes"], self._opener(options))
         self._staging = Staging(root, plan)
         return self._log.state
 
@@ -221,7 +218,7 @@ class FilesWriter:
                 del picture.removed[path]
         known = picture.paths()
         own = f"{job_hash(self._catalog.job)}-"
-        for directory in self._root.iterdir():
+        for directory in (*self._root.iterdir(), self._root / "_dativo" / "staging"):
             if directory.name == "_dativo" or not directory.is_dir():
                 continue
             for file in directory.glob(f"{own}*"):

@@ -9,6 +9,9 @@ import pyarrow as pa
 
 from dativo._evolution import evolve
 
+REJECTS = pa.schema([("line", pa.int64()), ("column", pa.utf8()), ("reason", pa.utf8()), ("record", pa.binary())])
+"""Every quarantine's columns; see `dativo_protocols.Rejects`."""
+
 
 @lru_cache(maxsize=2048)
 def pack_schema(schema: pa.Schema) -> tuple[str, bytes]:

@@ -6,7 +6,6 @@ One thread calls it. An error of an encoding thread comes out of the next call, 
 from __future__ import annotations
 
 import os
-import resource
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,18 +20,27 @@ from dativo_protocols.errors import DativoError, TargetError
 
 from dativo.targets._commit_record import DataFile
 from dativo.targets._disk import make_directory, refused, sync
+from dativo.targets._spill import Spill
 
+GROUP_BYTES = 16 << 20
 GROUP_ROWS = 1 << 20
-"""A group is encoded at the latest at so many rows, however few bytes they have."""
+"""A group, which is what is encoded at a time, has so many Arrow bytes or rows; the last one of a file has fewer."""
 
-BUFFERED_BYTES = 40 << 20
-"""Rows of all tables that wait for their group to fill. Beyond it the largest group goes, full or not."""
+SMALL_GROUP_BYTES = 4 << 20
+"""When memory is short, groups from this size on are encoded early, and smaller ones are parked on disk."""
+
+BUFFERED_BYTES = 32 << 20
+"""What may wait in memory, of all tables together, for groups to fill."""
 
 IN_FLIGHT_BYTES = 16 << 20
 """While more than this waits for an encoding thread or is in its hands, `add` blocks."""
 
-OPEN_FILES = 1600
-SPARE_FILES = 200
+OPEN_FILES = 24
+"""An open Parquet file keeps the last page it wrote, up to 2 MiB. The file longest untouched is finished when there are more."""
+
+COLUMN_BYTES = 512
+"""What a column of a batch takes in memory beside its data, about; it counts when batches are tiny."""
+
 THREADS = 2
 
 
@@ -70,13 +78,11 @@ class FilePlan:
         prefix: What every file name begins with; must be the run's own.
         suffix: What it ends with, for example `.parquet`.
         file_bytes: A file that has reached this size is finished, and the next one begun.
-        group_bytes: Arrow bytes encoded at a time.
     """
 
     prefix: str
     suffix: str
     file_bytes: int
-    group_bytes: int
     opener: Opener
 
 
@@ -97,6 +103,7 @@ class Lane:
     _buffer: list[pa.RecordBatch] = field(default_factory=list)
     _buffered: int = 0
     _rows: int = 0
+    _spill: Spill | None = None
     _tasks: deque[tuple[Callable[[], None], int]] = field(default_factory=deque)
     _running: bool = False
     _file: OpenFile | None = None
@@ -110,6 +117,15 @@ class Lane:
         files, self.finished = self.finished, []
         return files
 
+    def _empty(self) -> tuple[list[pa.RecordBatch], int]:
+        batches, nbytes = self._buffer, self._buffered
+        self._buffer, self._buffered, self._rows = [], 0, 0
+        return batches, nbytes
+
+    def _is_full(self) -> bool:
+        nbytes, rows = (0, 0) if self._spill is None else (self._spill.nbytes, self._spill.rows)
+        return self._buffered + nbytes >= GROUP_BYTES or self._rows + rows >= GROUP_ROWS
+
 
 class Staging:
     """Writes the files of one run below a root; nothing here makes them visible to readers."""
@@ -122,11 +138,10 @@ class Staging:
         self._syncers = ThreadPoolExecutor(8, thread_name_prefix="dativo-sync")
         self._lanes: dict[Lane, None] = {}
         self._open: dict[Lane, None] = {}
-        self._open_limit = 128
         self._buffered = 0
         self._in_flight = 0
         self._changed = threading.Condition()
-        self._error: BaseException | None = None
+        self._error: DativoError | None = None
         self._counter = 0
         self._closed = False
 
@@ -148,14 +163,25 @@ class Staging:
             TargetError: An earlier batch could not be written.
         """
         self._raise()
+        nbytes += COLUMN_BYTES * batch.num_columns
         lane._buffer.append(batch)
         lane._buffered += nbytes
         lane._rows += batch.num_rows
         self._buffered += nbytes
-        if lane._buffered >= self._plan.group_bytes or lane._rows >= GROUP_ROWS:
+        if lane._is_full():
             self._flush(lane)
         while self._buffered > BUFFERED_BYTES:
-            self._flush(max(self._lanes, key=_buffered))
+            largest = max(self._lanes, key=_buffered)
+            if largest._spill is None and largest._buffered >= SMALL_GROUP_BYTES:
+                self._flush(largest)
+            else:
+                self._park(largest)
+
+    def change_schema(self, lane: Lane, schema: pa.Schema, schema_id: str) -> None:
+        """Later batches have another schema, and so go to another file."""
+        self._flush(lane)
+        self._end_file(lane)
+        lane.schema, lane.schema_id = schema, schema_id
 
     def finish(self, lanes: Iterable[Lane]) -> None:
         """Returns when everything given to the lanes is in finished files, durable, and listed in `finished`.
@@ -171,59 +197,65 @@ class Staging:
             while any(lane._running for lane in lanes):
                 self._changed.wait()
         self._raise()
-        syncs = [future for lane in lanes for future in lane._syncs]
-        wait(syncs)
+        wait([future for lane in lanes for future in lane._syncs])
         try:
-            for future in syncs:
-                future.result()
             for table in {lane.table for lane in lanes if lane._syncs}:
                 sync(self._root / table)
+            for lane in lanes:
+                for future in lane._syncs:
+                    future.result()
+                lane._syncs.clear()
         except OSError as error:
             raise self._fail(refused(error, "write to", self._root)) from error
-        for lane in lanes:
-            lane._syncs.clear()
-
-    def change_schema(self, lane: Lane, schema: pa.Schema, schema_id: str) -> None:
-        """Later batches have another schema, and so go to another file."""
-        self._flush(lane)
-        self._end_file(lane)
-        lane.schema, lane.schema_id = schema, schema_id
 
     def close(self) -> None:
-        """Stops the threads and deletes every file that is not finished, or is in a lane's `finished`. May be called twice."""
+        """Stops the threads and deletes every file that is unfinished or still in a lane's `finished`. May be called twice."""
         if self._closed:
             return
         self._closed = True
-        with self._changed:
-            self._error = self._error or TargetError("the target is closed")
+        self._fail(TargetError("the target is closed"))
         self._encoders.shutdown(wait=True)
         self._syncers.shutdown(wait=True)
         for lane in self._lanes:
             if lane._file is not None and lane._path is not None:
                 lane._file.abandon()
                 lane._path.unlink(missing_ok=True)
+            if lane._spill is not None:
+                lane._spill.drop()
             for file in lane.finished:
                 (self._root / file.path).unlink(missing_ok=True)
             lane._buffer.clear()
 
+    def _park(self, lane: Lane) -> None:
+        """Moves the lane's buffer to disk."""
+        batches, nbytes = lane._empty()
+        self._buffered -= nbytes
+        directory = self._root / "_dativo" / "staging"
+        try:
+            if lane._spill is None:
+                directory.mkdir(exist_ok=True)
+                lane._spill = Spill(directory / f"{self._plan.prefix}{self._next():06}.arrow", lane.schema)
+            lane._spill.park(batches)
+        except OSError as error:
+            raise self._fail(refused(error, "write to", directory)) from error
+
     def _flush(self, lane: Lane) -> None:
-        """Hands the lane's buffer to an encoder, in its turn."""
-        if not lane._buffer:
+        """Hands the lane's rows to an encoder, in their turn."""
+        if not lane._buffer and lane._spill is None:
             return
         with self._changed:
             while self._in_flight > IN_FLIGHT_BYTES and self._error is None:
                 self._changed.wait()
         self._raise()
-        batches, nbytes, schema, schema_id = lane._buffer, lane._buffered, lane.schema, lane.schema_id
-        lane._buffer, lane._buffered, lane._rows = [], 0, 0
+        spill, lane._spill = lane._spill, None
+        batches, nbytes = lane._empty()
         self._buffered -= nbytes
         self._open.pop(lane, None)
         self._open[lane] = None
-        self._submit(lane, partial(self._encode, lane, batches, schema, schema_id), nbytes)
-        if len(self._open) > self._open_limit:
-            self._open_limit = _room_for_files()
-            while len(self._open) > self._open_limit:
-                self._end_file(next(iter(self._open)))
+        if len(self._open) > OPEN_FILES:
+            self._end_file(next(iter(self._open)))
+        task = partial(self._encode, lane, spill, batches, lane.schema, lane.schema_id)
+        self._submit(lane, task, nbytes + (spill.nbytes if spill is not None else 0))
 
     def _end_file(self, lane: Lane) -> None:
         if lane in self._open:
@@ -260,7 +292,9 @@ class Staging:
                     self._in_flight -= nbytes
                     self._changed.notify_all()
 
-    def _encode(self, lane: Lane, batches: list[pa.RecordBatch], schema: pa.Schema, schema_id: str) -> None:
+    def _encode(self, lane: Lane, spill: Spill | None, batches: list[pa.RecordBatch], schema: pa.Schema, schema_id: str) -> None:
+        if spill is not None:
+            batches[:0] = spill.fetch()
         if lane._file is None:
             lane._path = self._create(lane.table)
             lane._file = self._plan.opener(lane._path, schema, batches)
@@ -276,9 +310,7 @@ class Staging:
         directory = self._root / table
         make_directory(directory)
         while True:
-            with self._changed:
-                number, self._counter = self._counter, self._counter + 1
-            path = directory / f"{self._plan.prefix}{number:06}{self._plan.suffix}"
+            path = directory / f"{self._plan.prefix}{self._next():06}{self._plan.suffix}"
             try:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
                 return path
@@ -294,10 +326,14 @@ class Staging:
         lane._file = lane._path = None
         lane._syncs.append(self._syncers.submit(sync, path))
 
+    def _next(self) -> int:
+        with self._changed:
+            self._counter += 1
+            return self._counter
+
     def _fail(self, error: DativoError) -> DativoError:
         with self._changed:
-            if self._error is None:
-                self._error = error
+            self._error = self._error or error
             self._changed.notify_all()
         return error
 
@@ -319,13 +355,3 @@ def _as_target_error(error: BaseException, path: Path) -> DativoError:
         wrapped = TargetError(f"cannot encode rows for `{path}`: {error}", facts={"path": str(path)})
     wrapped.__cause__ = error
     return wrapped
-
-
-def _room_for_files() -> int:
-    """How many files may be open; raises the process's soft limit of open files first, as far as it goes and is useful."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES + SPARE_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return OPEN_FILES if soft == resource.RLIM_INFINITY else max(16, min(OPEN_FILES, soft - SPARE_FILES))

@@ -27,13 +27,12 @@ LEVEL = 1
 class ParquetWriter(FilesWriter):
     """Writes Parquet: data pages of version 1, plain and dictionary encoding, so that every reader can read it.
 
-    Rows are grouped by 16 MiB of Arrow data. Columns have statistics. JSON text has the logical type `JSON`.
+    Row groups hold 16 MiB of Arrow data. Columns have statistics. JSON text has the logical type `JSON`.
     """
 
     options: ClassVar[Mapping[str, FileOption]] = {
         "compression": FileOption("zstd", choices=("zstd", "snappy", "gzip", "lz4", "none")),
     }
-    group_bytes: ClassVar[int] = 16 << 20
 
     def _suffix(self, options: Mapping[str, Any]) -> str:
         return ".parquet"

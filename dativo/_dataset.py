@@ -1,0 +1,169 @@
+"""Committed files as Arrow: `dativo.dataset(path)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from dativo_protocols import StreamId
+from dativo_protocols.errors import ConfigError
+from dativo_sdk import JobKey
+
+from dativo._evolution import conform
+from dativo.targets._commit_log import read_picture
+from dativo.targets._commit_record import DataFile, Picture
+from dativo.targets._data_file import read_data_file
+from dativo.targets._kept_schema import REJECTS, load_schema
+
+__all__ = ["Dataset", "Rows", "dataset"]
+
+
+def dataset(path: str | Path) -> Dataset:
+    """The dataset that a file target keeps at `path`, as it is now; later commits need another call.
+
+    Raises:
+        ConfigError: No target has ever written there.
+        TargetError: The commit log is damaged.
+    """
+    return Dataset(Path(path).absolute())
+
+
+class Rows:
+    """The rows of a table, in committed files that never change; may be read any number of times.
+
+    polars, DuckDB and pyarrow take it as it is, by the Arrow PyCapsule interface (`__arrow_c_stream__`).
+
+    Attributes:
+        schema: Its columns. Files written before a column was added or widened give it as null, or as converted values.
+        num_rows: From the commit log; no file is opened.
+        paths: Its files, in the order they were committed.
+    """
+
+    def __init__(self, root: Path, schema: pa.Schema, files: Sequence[DataFile], schemas: Mapping[str, bytes]) -> None:
+        self.schema = schema
+        self.num_rows = sum(file.rows for file in files)
+        self.paths = [str(root / file.path) for file in files]
+        self._sources = [(root / file.path, load_schema(schemas[file.schema])) for file in files]
+
+    def scan(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """The rows as a stream, batch by batch in bounded memory.
+
+        Args:
+            columns: Those to read, in this order; None reads all.
+
+        Raises:
+            ConfigError: A column does not exist.
+        """
+        names = list(self.schema.names) if columns is None else list(columns)
+        for name in names:
+            if name not in self.schema.names:
+                valid = ", ".join(f"`{column}`" for column in self.schema.names)
+                raise ConfigError(f"there is no column `{name}`", hint=f"columns: {valid}", facts={"column": name})
+        schema = pa.schema([self.schema.field(name) for name in names])
+        return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows in memory."""
+        return self.scan(columns).read_all()
+
+    def __arrow_c_schema__(self) -> object:
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.scan().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return f"<{self.num_rows} rows of {len(self.schema.names)} columns in {len(self.paths)} files>"
+
+    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for path, written in self._sources:
+            present = [name for name in schema.names if name in written.names]
+            for batch in read_data_file(path, written, present):
+                yield conform(batch if present else batch.select([]), schema)
+
+
+class Dataset:
+    """Everything committed at one path at one moment. It goes on reading that, whatever is committed later.
+
+    Files that were replaced since then are kept for a while: `keep_replaced_seconds` of the target, 15 minutes by default.
+
+    A stream is asked for by its name, by `namespace.name`, by a `StreamId`, or by its table's name.
+
+    Attributes:
+        path: Where it lies.
+        streams: Streams that have a table.
+        tables: Their tables' names, in the same order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not (path / "_dativo" / "commits").is_dir():
+            raise ConfigError(
+                f"there is no dataset at `{path}`",
+                hint="give the `path` of a `parquet` or `jsonl` target that a job has written to",
+                facts={"path": str(path)},
+            )
+        self.path = path
+        self._picture: Picture = read_picture(path)
+        self.streams: list[StreamId] = [stream for stream, table in self._picture.tables.items() if table.schema is not None]
+        self.tables: list[str] = [self._picture.tables[stream].table for stream in self.streams]
+
+    def __getitem__(self, stream: str | StreamId) -> Rows:
+        """The stream's rows.
+
+        Raises:
+            KeyError: There is no such table.
+        """
+        table = self._picture.tables[self._find(stream)]
+        if table.schema is None:
+            raise KeyError(str(stream))
+        return self._rows(self._schema(table.schema), list(table.files.values()))
+
+    def schema(self, stream: str | StreamId) -> pa.Schema:
+        """The table's columns; JSON text is utf8 marked `arrow.json`."""
+        return self[stream].schema
+
+    def files(self, stream: str | StreamId) -> list[str]:
+        """Absolute paths of the table's committed files."""
+        return self[stream].paths
+
+    def scan(self, stream: str | StreamId, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """The stream's rows, batch by batch; see `Rows.scan`."""
+        return self[stream].scan(columns)
+
+    def to_arrow(self, stream: str | StreamId, columns: Sequence[str] | None = None) -> pa.Table:
+        """The stream's rows, all in memory."""
+        return self[stream].to_arrow(columns)
+
+    def quarantine(self, stream: str | StreamId) -> Rows:
+        """The stream's rejected rows: `line` int64, `column` utf8, `reason` utf8, `record` binary; see `Rejects`."""
+        return self._rows(REJECTS, list(self._picture.tables[self._find(stream)].rejects.values()))
+
+    def state(self, job: JobKey | str) -> bytes | None:
+        """The job's committed state, exactly as its source gave it; `job` as `tenant/job`."""
+        key = JobKey(*job.split("/", 1)) if isinstance(job, str) and "/" in job else job
+        return self._picture.states.get(key) if isinstance(key, tuple) else None
+
+    def __repr__(self) -> str:
+        return f"<dataset `{self.path}` at commit {self._picture.number}: {', '.join(self.tables)}>"
+
+    def _schema(self, name: str) -> pa.Schema:
+        return load_schema(self._picture.schemas[name])
+
+    def _rows(self, schema: pa.Schema, files: list[DataFile]) -> Rows:
+        return Rows(self.path, schema, files, self._picture.schemas)
+
+    def _find(self, stream: str | StreamId) -> StreamId:
+        streams = self._picture.tables
+        if isinstance(stream, StreamId):
+            if stream in streams:
+                return stream
+            raise KeyError(str(stream))
+        for found in (
+            [known for known in streams if str(known) == stream],
+            [known for known, table in streams.items() if table.table == stream],
+            [known for known in streams if known.name == stream],
+        ):
+            if len(found) == 1:
+                return found[0]
+        raise KeyError(f"no stream `{stream}`; there are: {', '.join(str(known) for known in streams)}")
