@@ -52,8 +52,8 @@ LAST = [
     "Silva",
 ]
 WORDS = (
-    r"the order was left at door neighbour has key customer asked for \"express\" delivery and a receipt parcel came late\nrefund "
-    r"pending since second of month see ticket support team all details gift wrapped please do not bend fragile glass call before"
+    r"the order was left at door neighbour has key customer asked for \"express\" delivery a receipt parcel came late\nrefund"
+    r" pending since second of month see ticket support team all details gift wrapped please do not bend fragile glass call"
 ).split(" ")
 NULLABLE_DATE_TIME = {"type": ["null", "string"], "format": "date-time"}
 

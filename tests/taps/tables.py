@@ -31,7 +31,8 @@ update shop.items set name = 'renamed', changed = '2024-01-05 00:00:00+00' where
 MARIADB = """
 create table items (
     id bigint unsigned primary key, name varchar(200) not null, price decimal(30, 10), ratio double,
-    small tinyint, flag tinyint(1), bits bit(1), born date, at datetime(6), clock time, kind enum('a', 'b'), doc json, raw varbinary(10), changed datetime not null
+    small tinyint, flag tinyint(1), bits bit(1), born date, at datetime(6), clock time, kind enum('a', 'b'), doc json,
+    raw varbinary(10), changed datetime not null
 );
 set sql_mode = '';
 insert into items values

@@ -1,0 +1,100 @@
+"""Times whole processes side by side and writes the tables of `docs/benchmarks.md`.
+
+    python -m benchmarks                                  # everything: an hour
+    python -m benchmarks --rows 100000 --rounds 1         # short, into the terminal only
+    python -m benchmarks --case orders --only dativo      # some contenders; the others' figures are kept
+
+Rounds alternate their order. A figure is the median of its rounds; contenders that take minutes run once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.contenders import CONTENDERS, Contender, environment, own
+from benchmarks.generate import Protocol, Shape, write
+from benchmarks.measure import Measurement, measure
+from benchmarks.report import Results, document, tables
+
+ROWS: dict[str, int] = {"orders": 1_000_000, "wide": 50_000, "orders-x10": 10_000_000, "start": 0}
+TEN_TIMES = ["dativo → parquet", "dativo → duckdb"]
+START_ROUNDS = 20
+
+
+def messages_file(cache: Path, shape: Shape, rows: int, protocol: Protocol) -> Path:
+    suffix = ".airbyte" if protocol == "airbyte" else ""
+    return write(cache / f"{shape}.{rows}{suffix}.jsonl", shape, rows, protocol)
+
+
+def time_once(contender: Contender, messages: Path, scratch: Path) -> Measurement:
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="run-") as name:
+        folder = Path(name)
+        return measure(contender.command(messages, folder), folder)
+
+
+def run_case(case: str, contenders: list[Contender], rows: int, rounds: int, cache: Path, results: Results) -> None:
+    shape: Shape = "wide" if case == "wide" else "orders"
+    # The Airbyte messages carry no schema: their replayer takes it from the Singer file.
+    protocols: set[Protocol] = {"singer", *(contender.protocol for contender in contenders)}
+    files = {protocol: messages_file(cache, shape, rows, protocol) for protocol in protocols}
+    runs: dict[str, list[Measurement]] = {contender.key: [] for contender in contenders}
+    for number in range(rounds):
+        for contender in contenders if number % 2 == 0 else reversed(contenders):
+            if contender.slow and number:
+                continue
+            measurement = time_once(contender, files[contender.protocol], cache)
+            runs[contender.key].append(measurement)
+            print(f"{case:10} {contender.key:40} {measurement}", file=sys.stderr, flush=True)
+    for key, measured in runs.items():
+        results.put(case, rows, files["singer"].stat().st_size, key, measured)
+
+
+def run_start(results: Results, scratch: Path) -> None:
+    for option in ("--version", "--help"):
+        runs = [measure([own("dativo"), option], scratch) for _ in range(START_ROUNDS)]
+        results.put("start", 0, 0, f"dativo {option}", runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", action="append", choices=list(ROWS), help="all of them by default")
+    parser.add_argument("--only", action="append", default=[], help="contenders whose name contains it")
+    parser.add_argument("--rows", type=int, help="instead of each case's own; the document is then left alone")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--cache", type=Path, default=Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dativo-bench"
+    )
+    chosen = parser.parse_args()
+    chosen.cache.mkdir(parents=True, exist_ok=True)
+    results = Results() if chosen.rows else Results.load(chosen.cache / "results.json")
+    for case in chosen.case or list(ROWS):
+        if case == "start":
+            run_start(results, chosen.cache)
+            continue
+        contenders = [c for c in CONTENDERS if not chosen.only or any(word in c.key for word in chosen.only)]
+        if case == "orders-x10":
+            contenders = [c for c in contenders if c.key in TEN_TIMES]
+        if case == "wide":
+            contenders = [c for c in contenders if c.target != "none" or "simdjson" in c.name]
+        for contender in contenders:
+            if contender.requirements:
+                environment(contender.requirements)
+        run_case(case, contenders, chosen.rows or ROWS[case], 1 if case == "orders-x10" else chosen.rounds, chosen.cache, results)
+        if case == "orders-x10":
+            for file in chosen.cache.glob("orders.10000000*"):
+                file.unlink()
+    print(tables(results))
+    if not chosen.rows:
+        results.save(chosen.cache / "results.json")
+        document(results)
+
+
+if __name__ == "__main__":
+    if shutil.which("uv") is None:
+        sys.exit("uv is not on PATH: run `make bench`")
+    main()

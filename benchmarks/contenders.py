@@ -1,0 +1,140 @@
+"""Who is measured, and how each is told to do the same work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.generate import Protocol
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "benchmarks" / "peers"
+ENVIRONMENTS = ROOT / ".tools" / "peers"
+
+Command = Callable[[Path, Path], list[str]]
+"""Given the file of messages and a folder for the output, the command to time."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to do the work.
+
+    Attributes:
+        name: In the tables.
+        target: `parquet`, `duckdb`, or `none` for one that keeps nothing.
+        command: What is run.
+        requirements: Installed into an isolated environment; none means Dativo's own.
+        protocol: Of the messages it reads.
+        slow: Takes minutes for a million rows: measured once, whatever the rounds.
+    """
+
+    name: str
+    target: str
+    command: Command
+    requirements: tuple[str, ...] = ()
+    protocol: Protocol = "singer"
+    slow: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.name} → {self.target}"
+
+
+def own(program: str) -> str:
+    return str(Path(sys.executable).with_name(program))
+
+
+def environment(requirements: Sequence[str]) -> Path:
+    """The folder of programs of an environment that has these packages, made with uv when it is missing."""
+    folder = ENVIRONMENTS / "+".join(requirement.replace("==", "-").split("[")[0] for requirement in requirements)
+    if not (folder / ".ready").exists():
+        subprocess.run(["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
+        install = ["uv", "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *requirements]
+        subprocess.run(install, check=True)
+        (folder / ".ready").touch()
+    return folder / "bin"
+
+
+def replay_tap(folder: Path, messages: Path) -> Path:
+    """A tap that is `cat`."""
+    tap = folder / "tap-replay"
+    tap.write_text(f"#!/bin/sh\nexec cat {messages}\n")
+    tap.chmod(0o755)
+    return tap
+
+
+def dativo(target: str) -> Command:
+    def command(messages: Path, folder: Path) -> list[str]:
+        job = {
+            "name": "benchmark",
+            "source": {"connector": f"singer:{replay_tap(folder, messages)}", "discover": False},
+            "target": {
+                "connector": target,
+                "config": {"path": str(folder / ("out.duckdb" if target == "duckdb" else "out"))},
+                "write": "append",
+            },
+        }
+        (folder / "job.yaml").write_text(json.dumps(job))
+        return [own("dativo"), "run", "job.yaml"]
+
+    return command
+
+
+def duckdb_json(suffix: str) -> Command:
+    return lambda messages, folder: [sys.executable, str(PEERS / "duckdb_json.py"), str(messages), str(folder / f"out.{suffix}")]
+
+
+def simdjson(messages: Path, folder: Path) -> list[str]:
+    return [str(environment(SIMDJSON) / "python"), str(PEERS / "simdjson_parse.py"), str(messages)]
+
+
+def target_duckdb(messages: Path, folder: Path) -> list[str]:
+    config = folder / "config.json"
+    config.write_text(json.dumps({"path": str(folder / "out.duckdb"), "default_target_schema": "main"}))
+    return ["sh", "-c", f"cat {messages} | {environment(TARGET_DUCKDB) / 'target-duckdb'} --config {config}"]
+
+
+def sdk_parquet(messages: Path, folder: Path) -> list[str]:
+    config = folder / "config.json"
+    config.write_text(json.dumps({"path": str(folder / "out.parquet")}))
+    python = environment(SDK) / "python"
+    return ["sh", "-c", f"cat {messages} | {python} {PEERS / 'sdk_parquet.py'} --config {config}"]
+
+
+def dlt(target: str) -> Command:
+    return lambda messages, folder: [
+        str(environment(DLT) / "python"),
+        str(PEERS / "dlt_load.py"),
+        str(messages),
+        str(folder),
+        target,
+    ]
+
+
+def pyairbyte(messages: Path, folder: Path) -> list[str]:
+    return [str(environment(AIRBYTE) / "python"), str(PEERS / "airbyte_load.py"), str(messages), str(folder)]
+
+
+SIMDJSON = ("pysimdjson==7.0.2",)
+TARGET_DUCKDB = ("target-duckdb==0.8.0",)
+SDK = ("singer-sdk==0.54.9", "pyarrow==26.0.1")
+DLT = ("dlt[duckdb,parquet]==1.31.0",)
+AIRBYTE = ("airbyte==0.71.3",)
+
+CONTENDERS = [
+    Contender("dativo", "parquet", dativo("parquet")),
+    Contender("DuckDB read_json, 2 threads", "parquet", duckdb_json("parquet")),
+    Contender("dativo", "duckdb", dativo("duckdb")),
+    Contender("DuckDB read_json, 2 threads", "duckdb", duckdb_json("duckdb")),
+    Contender("simdjson, parse only", "none", simdjson, SIMDJSON),
+    Contender("dlt", "parquet", dlt("parquet"), DLT, slow=True),
+    Contender("singer-sdk target", "parquet", sdk_parquet, SDK, slow=True),
+    Contender("target-duckdb", "duckdb", target_duckdb, TARGET_DUCKDB, slow=True),
+    Contender("dlt", "duckdb", dlt("duckdb"), DLT, slow=True),
+    Contender("PyAirbyte", "duckdb", pyairbyte, AIRBYTE, protocol="airbyte", slow=True),
+]
+"""In the order of a round; the next round goes backwards."""

@@ -1,0 +1,74 @@
+"""Times a whole process with everything it starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLE_SECONDS = 0.02
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One run.
+
+    Attributes:
+        wall_seconds: From start to exit.
+        cpu_seconds: User and system time of the process and of all descendants that were waited for.
+        peak_bytes: Largest sum of resident memory over the process tree, sampled every 20 ms; pages that processes share count
+            once for each of them.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.wall_seconds:8.2f} s {self.cpu_seconds:8.2f} CPU s {self.peak_bytes / 2**20:7.0f} MiB"
+
+
+def tree_bytes(pid: int) -> int:
+    """Resident memory of a process and its descendants now; 0 when it has ended."""
+    try:
+        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+        tasks = os.listdir(f"/proc/{pid}/task")
+        children = [child for task in tasks for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+    except OSError:
+        return 0
+    return resident + sum(tree_bytes(int(child)) for child in children)
+
+
+def measure(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Measurement:
+    """Runs `command` in `folder`; its output goes to `folder/log`.
+
+    Raises:
+        RuntimeError: It exited with another code than 0.
+    """
+    peak, ended = 0, threading.Event()
+
+    def sample(pid: int) -> None:
+        nonlocal peak
+        while not ended.wait(SAMPLE_SECONDS):
+            peak = max(peak, tree_bytes(pid))
+
+    with (folder / "log").open("wb") as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | (environment or {})
+        )
+        sampler = threading.Thread(target=sample, args=(process.pid,), daemon=True)
+        sampler.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        ended.set()
+        sampler.join()
+    if process.returncode != 0:
+        tail = (folder / "log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{' '.join(command)} exited {process.returncode}\n{tail}")
+    return Measurement(wall, usage.ru_utime + usage.ru_stime, peak)

@@ -1,0 +1,114 @@
+"""Results, kept from one run of the benchmark to the next, and the tables made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Measurement
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- tables: begin, written by `make bench` -->", "<!-- tables: end -->"
+TITLES = {
+    "orders": "records of twelve columns",
+    "wide": "records of 200 columns",
+    "orders-x10": "records of twelve columns, ten times the data",
+    "start": "Start-up",
+}
+
+
+def processor() -> str:
+    names = [
+        line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    return names[0] if names else platform.machine()
+
+
+@dataclass
+class Results:
+    """Measurements by case and contender.
+
+    Attributes:
+        cases: Per case its `rows`, `bytes`, and per contender the medians: `wall`, `cpu`, `peak`, the `runs` and the `day`.
+    """
+
+    cases: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        return cls(json.loads(path.read_text())) if path.exists() else cls()
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(self.cases, indent=1))
+
+    def put(self, case: str, rows: int, size: int, contender: str, runs: list[Measurement]) -> None:
+        entry = self.cases.setdefault(case, {"contenders": {}})
+        entry["rows"] = rows
+        entry["bytes"] = size or entry.get("bytes", 0)
+        columns = {name: [getattr(run, name) for run in runs] for name in (f.name for f in dataclasses.fields(Measurement))}
+        entry["contenders"][contender] = {
+            "wall": statistics.median(columns["wall_seconds"]),
+            "cpu": statistics.median(columns["cpu_seconds"]),
+            "peak": max(columns["peak_bytes"]),
+            "runs": len(runs),
+            "day": datetime.date.today().isoformat(),
+        }
+
+
+def tables(results: Results) -> str:
+    """One table a case; ratios are against Dativo with the same target."""
+    parts = []
+    for case, title in TITLES.items():
+        entry = results.cases.get(case)
+        if entry is None:
+            continue
+        if case == "start":
+            rows = [
+                f"| `{name}` | {1000 * m['wall']:.0f} ms | {m['peak'] / 2**20:.0f} MiB |"
+                for name, m in entry["contenders"].items()
+            ]
+            parts.append("\n".join([f"### {title}", "", "| | wall, median of 20 | peak memory |", "|---|---|---|", *rows]))
+            continue
+        heading = f"### {entry['rows']:,} {title} ({entry['bytes'] / 1e6:.0f} MB)"
+        lines = [heading, "", "| | wall, s | CPU, s | peak memory, MiB | rows/s | wall ÷ Dativo's | CPU ÷ Dativo's | runs |"]
+        lines.append("|---|--:|--:|--:|--:|--:|--:|--:|")
+        lines += [
+            line(name, entry)
+            for name in sorted(entry["contenders"], key=lambda n: (n.split(" → ")[1], entry["contenders"][n]["wall"]))
+        ]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def line(name: str, entry: dict[str, Any]) -> str:
+    m = entry["contenders"][name]
+    target = name.split(" → ")[1]
+    ours = entry["contenders"].get(f"dativo → {target if target != 'none' else 'parquet'}")
+    ratios = [f"{m[key] / ours[key]:.2f}" if ours else "" for key in ("wall", "cpu")]
+    cells = [
+        f"{m['wall']:.2f}",
+        f"{m['cpu']:.2f}",
+        f"{m['peak'] / 2**20:.0f}",
+        f"{entry['rows'] / m['wall']:,.0f}",
+        *ratios,
+        str(m["runs"]),
+    ]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def document(results: Results) -> None:
+    """Replaces the tables in `docs/benchmarks.md`, and nothing else in it."""
+    text = DOCUMENT.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    days = sorted({m["day"] for entry in results.cases.values() for m in entry["contenders"].values()})
+    system = f"{platform.system()} {platform.release()}, CPython {platform.python_version()}"
+    machine = f"{os.cpu_count()} × {processor()}, {system}; {' to '.join(dict.fromkeys([days[0], days[-1]]))}"
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{machine}\n\n{tables(results)}\n\n{END}{after}")
