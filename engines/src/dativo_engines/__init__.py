@@ -10,6 +10,7 @@ from dativo_engines._engine import (
     ReplicationMethod,
     Selection,
 )
+from dativo_engines._redaction import Redactor
 from dativo_engines._registry import available_engines, load_engine
 from dativo_engines.references import is_reference, parse_reference
 
@@ -20,6 +21,7 @@ __all__ = [
     "EngineOptions",
     "ReadCatalog",
     "Reading",
+    "Redactor",
     "ReplicationMethod",
     "Selection",
     "available_engines",
