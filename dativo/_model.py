@@ -102,7 +102,7 @@ def _explain(model: type[Model], item: Any, document: Document) -> ConfigError:
     return document.error(place, what[:1].lower() + what[1:])
 
 
-def _place(location: tuple[str | int, ...], document: Document) -> Place:
+def _place(location: tuple[Any, ...], document: Document) -> Place:
     """pydantic's location, without the names of union branches that are no keys of the document."""
     data: Any = document.data
     place: Place = ()

@@ -194,8 +194,8 @@ class Store:
         """Makes the next run start without a state. The rows in the target stay."""
         return self._append(job, None, "clear")
 
-    def record(self, job: JobKey, state: bytes | None, run_id: str) -> StateEntry:
-        """Notes the state that a run has just committed to its target, and prunes old history."""
+    def record(self, job: JobKey, state: bytes | None, run_id: str | None) -> StateEntry:
+        """Notes the state that a run (None: one that was killed) committed to its target, and prunes old history."""
         return self._append(job, state, "commit", run_id)
 
     def applied(self, job: JobKey, seq: int) -> None:

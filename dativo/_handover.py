@@ -1,0 +1,97 @@
+"""Which state a run starts from, and what of it the connector gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dativo_protocols import StreamId
+from dativo_sdk import JobKey, Writer
+
+from dativo._bookmarks import bookmark_names, finished_full_refresh, remove_members, without_streams
+from dativo._job import Job
+from dativo._selection import ReadPlan, StreamRules
+from dativo._store import Store
+
+__all__ = ["handed_over", "starting_state"]
+
+EMPTY = b"{}"
+
+
+def starting_state(
+    store: Store, key: JobKey, writer: Writer, committed: bytes | None, log: Callable[[str, str], None]
+) -> bytes | None:
+    """The state that the run starts from, after making target and store agree on it.
+
+    The target's committed state wins, also when there is none: a new target must get every row. Only what a person put into the
+    store since the last commit beats it, and exactly once: it is committed to the target first, with no rows, and noted as
+    applied after that. A run killed between the two does it again, to the same effect; one killed later finds it in the target.
+    A cleared state is committed as `{}`, since a commit without a state keeps the one before.
+
+    Args:
+        committed: What `writer.initialize` returned.
+    """
+    newest = store.current(key)
+    if newest is not None and newest.pending:
+        state = EMPTY if newest.state is None else newest.state
+        log("info", f"starting from state {newest.seq}, as put by `{newest.origin}`")
+        writer.commit(state)
+        store.applied(key, newest.seq)
+        return state
+    known = EMPTY if newest is not None and newest.origin == "clear" else newest.state if newest is not None else None
+    if committed is None:
+        if known is not None:
+            log("warning", "the target holds no state of this job: starting from the beginning")
+    elif committed != known:
+        # The run that committed it was killed before it could note it.
+        store.record(key, committed, None)
+    return committed
+
+
+def handed_over(state: bytes | None, job: Job, rules: StreamRules, plan: ReadPlan) -> bytes | None:
+    """The part of the state for the connector, or None to start it without one.
+
+    Left out are the bookmarks of streams written with `overwrite`, which are read from their beginning, and those that only say
+    that a full refresh is finished. Every other byte is as it was committed.
+
+    Raises:
+        ConfigError: See `without_streams`.
+        StateError: The state is not JSON.
+    """
+    if state is None:
+        return None
+    overwritten, refreshed, others = set[str](), set[str](), 0
+    for stream, names in _streams(state, rules, plan).items():
+        config = rules.find(stream)
+        if config is None:
+            continue
+        if (config.write or job.target.write) == "overwrite":
+            overwritten |= names
+        else:
+            others += 1
+            if config.mode == "full_refresh":
+                refreshed |= names
+    if plan.catalog is None:
+        # Streams that have no bookmark yet, and that nobody has discovered, are known from the job alone.
+        configs = (
+            [job.target.write] if rules.streams is None else [one.write or job.target.write for one in rules.streams.values()]
+        )
+        if all(write == "overwrite" for write in configs):
+            return None
+        if any(write == "overwrite" for write in configs):
+            others += 1
+            overwritten |= {name for name in rules.names() if _overwrites(name, job, rules)}
+    left = without_streams(state, overwritten, all_streams=not others)
+    if left is None:
+        return None
+    return remove_members(left, [("bookmarks", name) for name in finished_full_refresh(left, refreshed)])
+
+
+def _overwrites(name: str, job: Job, rules: StreamRules) -> bool:
+    config = rules.find(StreamId(name))
+    return config is not None and (config.write or job.target.write) == "overwrite"
+
+
+def _streams(state: bytes, rules: StreamRules, plan: ReadPlan) -> dict[StreamId, frozenset[str]]:
+    if plan.catalog is not None:
+        return {stream: plan.bookmarks[stream] for stream in plan.catalog.selected}
+    return {StreamId(name): frozenset([name]) for name in bookmark_names(state)}
