@@ -20,6 +20,7 @@ _CASTABLE = (
     pa.types.is_string_view,
     pa.types.is_null,
 )
+_FLOAT_NAMES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _UNCLEAN = r'["\\\x00-\x1f]'
 
 
@@ -43,9 +44,9 @@ def plain(array: pa.Array) -> pa.Array:
 def exact_text(array: pa.Array) -> pa.Array:
     """Each value's text as utf8; nulls stay null.
 
-    Integers and decimals in plain notation, a decimal with all digits of its scale; booleans `true` and `false`; floats in the
-    shortest form that reads back as the same number, and `NaN`, `Infinity`, `-Infinity`; timestamps in RFC 3339 (`Z` when the
-    type has a zone), their fraction with six digits or none; binary as base64.
+    Integers and decimals in plain notation, a decimal with all digits of its scale; booleans `true` and `false`; floats as Python
+    writes them, in the shortest form that reads back as the same number, and `NaN`, `Infinity`, `-Infinity`; timestamps in
+    RFC 3339 (`Z` when the type has a zone), their fraction without zeros at its end; binary as base64.
 
     Raises:
         ValueError: A type that has no text, or a timestamp beyond the calendar.
@@ -61,7 +62,7 @@ def exact_text(array: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(kind):
         return _timestamp_text(array)
     if pa.types.is_time(kind):
-        return pc.replace_substring_regex(array.cast(pa.utf8()), r"\.0+$", "")
+        return _shortened(array.cast(pa.utf8()))
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return pa.array([None if value is None else base64.b64encode(value).decode() for value in array.to_pylist()], pa.utf8())
     if any(test(kind) for test in _CASTABLE):
@@ -113,8 +114,7 @@ def _float_text(array: pa.Array) -> pa.Array:
     text = array.cast(pa.utf8())
     whole = pc.fill_null(pc.match_substring_regex(text, r"^-?[0-9]+$"), False)
     text = pc.if_else(whole, pc.binary_join_element_wise(text, ".0", ""), text)
-    names = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-    return _mended(text, r"[nf]$", lambda value: names.get(value, value))
+    return _mended(text, r"e|^-?0\.0000|[nf]$", lambda value: _FLOAT_NAMES.get(value) or repr(float(value)))
 
 
 def _timestamp_text(array: pa.Array) -> pa.Array:
@@ -123,8 +123,12 @@ def _timestamp_text(array: pa.Array) -> pa.Array:
     text = array.cast(pa.timestamp(array.type.unit, "UTC")).cast(pa.timestamp(array.type.unit)).cast(pa.utf8())
     if pc.any(pc.match_substring(text, "out of range")).as_py():
         raise ValueError("a timestamp is beyond the calendar")
-    text = pc.replace_substring_regex(pc.replace_substring(text, " ", "T"), r"\.0+$", "")
-    return pc.binary_join_element_wise(text, zone, "")
+    return pc.binary_join_element_wise(_shortened(pc.replace_substring(text, " ", "T")), zone, "")
+
+
+def _shortened(text: pa.Array) -> pa.Array:
+    """Without the zeros at the end of a fraction."""
+    return pc.replace_substring_regex(pc.replace_substring_regex(text, r"\.0+$", ""), r"(\.[0-9]*[1-9])0+$", r"\1")
 
 
 def _struct_json(array: pa.Array) -> pa.Array:

@@ -1,0 +1,171 @@
+"""The connection to one DuckDB file: opening it, transactions, its memory, what tables and columns it has."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from dativo_protocols import StreamId
+from dativo_protocols.errors import ConfigError, TargetError
+
+from dativo._evolution import evolve
+from dativo._exact_text import is_json
+from dativo.targets.duckdb._config import DuckDBConfig
+from dativo.targets.duckdb._failure import failures
+from dativo.targets.duckdb._types import literal, quoted
+
+__all__ = ["BATCHES", "Database"]
+
+_MEMORY = 128_000_000
+# One block for each column is pinned while row groups are written; less than this fails with "out of memory" at the commit.
+_MEMORY_A_COLUMN = 300_000
+BATCHES = "_dativo_batches"
+
+
+class Database:
+    """An open DuckDB file. Used from one thread."""
+
+    def __init__(self, config: DuckDBConfig) -> None:
+        """Opens the file, and makes it and its directories when they are not there.
+
+        Raises:
+            ConfigError: The package `duckdb` is not installed.
+            TargetError: The file cannot be opened; retryable when another process has it open.
+        """
+        try:
+            import duckdb
+        except ImportError as error:
+            raise ConfigError("the target `duckdb` needs the package `duckdb`", hint="pip install 'dativo[duckdb]'") from error
+        self.path = Path(config.path).absolute()
+        self.schema = config.schema_name
+        self.in_transaction = False
+        self._memory = None if config.memory_limit is not None else _MEMORY
+        self._wide: dict[str, int] = {}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TargetError(f"cannot make the directory `{self.path.parent}`: {error.strerror}") from error
+        if self.path.is_dir():
+            raise TargetError(f"cannot open `{self.path}`: it is a directory", hint="name a file in it")
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": config.memory_limit or f"{_MEMORY}B",
+            "threads": config.threads,
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        with failures(self.path, f"open `{self.path}`"):
+            self._connection = duckdb.connect(str(self.path), config=settings)
+            self.run("SET TimeZone = 'UTC'")
+            if config.compression == "fast":
+                self.run("SET disabled_compression_methods = 'fsst,dict_fsst'")
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Runs one statement, and gives its rows."""
+        rows: list[tuple[Any, ...]] = self._connection.execute(sql, list(values)).fetchall()
+        return rows
+
+    def begin(self) -> None:
+        """Opens the transaction when none is open."""
+        if not self.in_transaction:
+            with failures(self.path, "begin a transaction"):
+                self.run("BEGIN")
+            self.in_transaction = True
+
+    def commit(self) -> None:
+        """Makes the open transaction durable."""
+        with failures(self.path, "commit"):
+            self.run("COMMIT")
+        self.in_transaction = False
+
+    def rollback(self) -> None:
+        """Ends the open transaction without a trace, if DuckDB has not done so itself."""
+        if self.in_transaction:
+            self.in_transaction = False
+            # After some errors DuckDB has rolled back itself; closing the connection does so in any case.
+            with contextlib.suppress(Exception):
+                self.run("ROLLBACK")
+
+    def close(self) -> None:
+        """Frees the file; an open transaction is lost."""
+        self._connection.close()
+
+    def table(self, name: str) -> str:
+        """The table's qualified name in SQL."""
+        return f"{quoted(self.schema)}.{quoted(name)}"
+
+    def ensure_schema(self) -> None:
+        """Makes the configured schema when it is not there."""
+        with failures(self.path, f"make the schema `{self.schema}`"):
+            self.run(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}")
+
+    def relations(self) -> dict[str, str]:
+        """Tables and views of the schema as they are now: name to `table` or `view`."""
+        with failures(self.path, "list the tables"):
+            here = f"database_name = current_database() AND schema_name = {literal(self.schema)} AND NOT internal"
+            return dict(
+                self.run(
+                    f"SELECT table_name, 'table' FROM duckdb_tables() WHERE {here} "
+                    f"UNION ALL SELECT view_name, 'view' FROM duckdb_views() WHERE {here}"
+                )
+            )
+
+    def arrow_schema(self, table: str) -> pa.Schema:
+        """The table's columns in the Arrow types that it takes without a change; JSON as marked utf8, an enum or UUID as utf8."""
+        query = f"SELECT * FROM {self.table(table)} LIMIT 0"
+        with failures(self.path, f"read the columns of `{table}`"):
+            plain = self._connection.sql(query).to_arrow_table().schema
+            # JSON shows only with this setting, which makes opaque types of others.
+            self.run("SET arrow_lossless_conversion = true")
+            marked = self._connection.sql(query).to_arrow_table().schema
+            self.run("SET arrow_lossless_conversion = false")
+        fields = [other if _has_json(other) else _taken(field) for field, other in zip(plain, marked, strict=True)]
+        return evolve(pa.schema(fields), pa.schema([])).schema
+
+    def has_keys(self, table: str) -> bool:
+        """Whether the table has a primary key or a unique constraint or index: rows must go before their successors come."""
+        name = f"schema_name = {literal(self.schema)} AND table_name = {literal(table)} AND database_name = current_database()"
+        with failures(self.path, f"read the constraints of `{table}`"):
+            rows = self.run(
+                f"SELECT 1 FROM duckdb_constraints() WHERE {name} AND constraint_type IN ('PRIMARY KEY', 'UNIQUE') "
+                f"UNION ALL SELECT 1 FROM duckdb_indexes() WHERE {name} AND is_unique"
+            )
+        return bool(rows)
+
+    def insert(self, table: str, batches: Sequence[pa.RecordBatch], schema: pa.Schema, stream: StreamId) -> None:
+        """Appends batches to the table's columns of the same names, without a copy before DuckDB's own."""
+        columns = ", ".join(quoted(name) for name in schema.names)
+        reader = pa.RecordBatchReader.from_batches(schema, batches)
+        self.run_over(reader, [f"INSERT INTO {self.table(table)} ({columns}) SELECT {columns} FROM {BATCHES}"], table, stream)
+
+    def run_over(
+        self, data: pa.Table | pa.RecordBatchReader, statements: Sequence[str], table: str, stream: StreamId | None = None
+    ) -> None:
+        """Runs statements that read the data from `BATCHES`; a reader can be read once."""
+        with failures(self.path, f"write to table `{table}`", stream):
+            self._connection.register(BATCHES, data)
+            try:
+                for statement in statements:
+                    self.run(statement)
+            finally:
+                self._connection.unregister(BATCHES)
+
+    def make_room(self, table: str, columns: int) -> None:
+        """Raises DuckDB's memory limit, unless the job has set one, to what the large tables of this run need to be committed."""
+        self._wide[table] = columns
+        needed = _MEMORY // 2 + _MEMORY_A_COLUMN * sum(self._wide.values())
+        if self._memory is not None and needed > self._memory:
+            self._memory = needed
+            with failures(self.path, "raise the memory limit"):
+                self.run(f"SET memory_limit = '{needed}B'")
+
+
+def _has_json(field: pa.Field) -> bool:
+    kind = field.type
+    return is_json(field) or (pa.types.is_nested(kind) and any(_has_json(kind.field(index)) for index in range(kind.num_fields)))
+
+
+def _taken(field: pa.Field) -> pa.Field:
+    return pa.field(field.name, pa.utf8()) if pa.types.is_dictionary(field.type) else field

@@ -1,0 +1,287 @@
+"""One stream's table in the open transaction: names, evolution, buffered inserts, and what its write mode does at a commit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import pyarrow as pa
+from dativo_protocols import StreamId
+from dativo_protocols.errors import ConfigError, ContractError
+from dativo_sdk import ConfiguredStream, JobKey, SchemaChange
+
+from dativo._evolution import conform, evolve, same_type, type_text
+from dativo._names import adopt
+from dativo.targets.duckdb._database import BATCHES, Database
+from dativo.targets.duckdb._failure import failures
+from dativo.targets.duckdb._types import check_holds, check_values, has_moments, quoted, sql_type, widened
+
+__all__ = ["StreamTable", "shadow_prefix"]
+
+# DuckDB's row groups; an insert has a fixed cost of about a millisecond.
+_FLUSH_ROWS = 122_880
+_FLUSH_BYTES = 16 << 20
+_LARGE_BYTES = 4 << 20
+
+
+def _hides_row_ids(column: str) -> bool:
+    return column.casefold() == "rowid"
+
+
+def shadow_prefix(job: JobKey) -> str:
+    """How the names of a job's shadow tables begin: those that `overwrite` fills, and puts in the place of the old ones."""
+    owner = hashlib.sha256("\0".join(job).encode()).hexdigest()[:8]
+    return f"_dativo_new_{owner}_"
+
+
+class StreamTable:
+    """Where a stream's rows go.
+
+    Attributes:
+        columns: Original to safe column names; grows.
+        schema: The columns of the table that rows go to, or None while there is none.
+        rows: Received since the last commit that counted them.
+        announced: Whether any batch came since then, even one of zero rows.
+        renamed: Whether `columns` has grown since then.
+        buffered_bytes: Received and not yet handed to DuckDB.
+    """
+
+    def __init__(
+        self, database: Database, stream: ConfiguredStream, name: str, columns: Mapping[str, str], job: JobKey, *, exists: bool
+    ) -> None:
+        """Looks at the table as it is now.
+
+        Args:
+            exists: Whether there is a table of this name.
+
+        Raises:
+            ConfigError: A merge without a key.
+        """
+        self.id = stream.id
+        self.name = name
+        self.columns = dict(columns)
+        self.mode = stream.write_mode
+        self.rows = 0
+        self.buffered_bytes = 0
+        self.announced = False
+        self.renamed = False
+        self.changes: list[SchemaChange] = []
+        self._database = database
+        self._key = stream.primary_key
+        if self.mode == "merge" and not self._key:
+            hint = "name its key under `primary_key` in the job, or use `write: append`"
+            raise ConfigError(f"stream `{self.id}` has no primary key to merge by", hint=hint, facts={"stream": str(self.id)})
+        self._target = shadow_prefix(job) + name if self.mode == "overwrite" else name
+        self._before = database.arrow_schema(name) if exists else None
+        self.schema = None if self.mode == "overwrite" else self._before
+        self._one_by_one = self.mode == "merge" and self._before is not None and database.has_keys(name)
+        self._arriving: pa.Schema | None = None
+        self._renamed: pa.Schema | None = None
+        self._sent: list[str] = []
+        self._sending = pa.schema([])
+        self._moments: list[int] = []
+        self._buffer: list[pa.RecordBatch] = []
+        self._buffered_rows = 0
+        self._flushed_bytes = 0
+        self._boundary: int | None = None
+        self._null_key = False
+
+    @property
+    def current(self) -> pa.Schema | None:
+        """The columns of the stream's table as readers of this transaction see it."""
+        return self._before if self.mode == "overwrite" else self.schema
+
+    @property
+    def key(self) -> list[str]:
+        """The key's column names in the table."""
+        return [self.columns[name] for name in self._key]
+
+    def accept(self, batch: pa.RecordBatch) -> None:
+        """Takes a batch with original column names; a batch of zero rows announces the schema.
+
+        Raises:
+            ContractError: DuckDB cannot hold a column, or a value would change.
+        """
+        self.announced = True
+        if self._arriving is None or not self._arriving.equals(batch.schema, check_metadata=True):
+            self._announce(batch.schema)
+        if not batch.num_rows:
+            return
+        rows = pa.RecordBatch.from_arrays(batch.columns, schema=self._renamed)
+        rows = conform(rows, self._sending, stream=self.id)
+        for index in self._moments:
+            check_values(rows.column(index), rows.schema.field(index), self.id)
+        if self.mode == "merge" and not self._null_key:
+            self._null_key = any(rows.column(name).null_count for name in self.key)
+        self._buffer.append(rows)
+        self._buffered_rows += rows.num_rows
+        self.rows += rows.num_rows
+        self.buffered_bytes += rows.nbytes
+        if self._buffered_rows >= _FLUSH_ROWS or self.buffered_bytes >= _FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands what is buffered to DuckDB."""
+        if not self._buffer:
+            return
+        self._flushed_bytes += self.buffered_bytes
+        if self._flushed_bytes >= _LARGE_BYTES:
+            self._database.make_room(self._target, len(self._sending))
+        if self.mode == "merge" and self._boundary is None and not self._one_by_one:
+            self._boundary = self._last_row()
+        if self._one_by_one or (self.mode == "merge" and self._boundary is None):
+            self._replace_now()
+        else:
+            self._database.insert(self._target, self._buffer, self._sending, self.id)
+        self._buffer = []
+        self._buffered_rows = self.buffered_bytes = 0
+
+    def settle(self) -> None:
+        """Makes the table what it is to be after the commit, all but the swap of `overwrite`."""
+        self.flush()
+        if self._boundary is not None:
+            self._merge(self._boundary)
+        self._boundary = None
+        self._null_key = False
+        self._flushed_bytes = 0
+
+    def swap(self) -> None:
+        """Puts what an overwriting run has filled in the place of the old table."""
+        if self.schema is None:
+            return
+        self.changes += _differences(self.id, self._before, self.schema)
+        with failures(self._database.path, f"replace table `{self.name}`", self.id):
+            self._database.run(f"DROP TABLE IF EXISTS {self._database.table(self.name)}")
+            self._database.run(f"ALTER TABLE {self._database.table(self._target)} RENAME TO {quoted(self.name)}")
+        self._before, self.schema, self._arriving, self._sent = self.schema, None, None, []
+
+    def committed(self) -> None:
+        """Begins to count anew."""
+        self.rows = 0
+        self.changes = []
+        self.announced = self.renamed = False
+
+    def _announce(self, arriving: pa.Schema) -> None:
+        """Fits names, types and the table to batches of another schema than before."""
+        self.flush()
+        if self._boundary is not None and any(_hides_row_ids(name) for name in arriving.names):
+            self.settle()
+        names = adopt(arriving.names, "column", () if self.schema is None else self.schema.names, self.columns)
+        live = {} if self.schema is None else {name.casefold(): name for name in self.schema.names}
+        names = {original: live.get(safe.casefold(), safe) for original, safe in names.items()}
+        renamed = pa.schema([field.with_name(names[field.name]) for field in arriving])
+        missing = [name for name in self._key if name not in names]
+        if missing and self.mode == "merge":
+            raise ContractError(
+                f"stream `{self.id}` has no column `{missing[0]}`, which is in its primary key",
+                hint="name another `primary_key` in the job, or use `write: append`",
+                facts={"stream": str(self.id), "column": missing[0]},
+            )
+        evolution = evolve(self.schema, renamed)
+        for field in evolution.schema:
+            if self.schema is None or field not in self.schema:
+                check_holds(field, self.id)
+        if self.schema is None:
+            self._create(evolution.schema)
+        for change in evolution.changes:
+            if change.kind == "column":
+                self._add(evolution.schema.field(change.column))
+            elif self.schema is not None:
+                self._widen(self.schema.field(change.column), evolution.schema.field(change.column))
+            if self.mode != "overwrite":
+                self.changes.append(SchemaChange(self.id, change.kind, change.column, change.before, change.after))
+        self.renamed |= not names.items() <= self.columns.items()
+        self.columns |= names
+        self.schema, self._arriving, self._renamed = evolution.schema, arriving, renamed
+        # Only columns that the source sends: others may have a default of the user's.
+        self._sent += [name for name in renamed.names if name not in self._sent]
+        self._sending = pa.schema([self.schema.field(name) for name in self._sent])
+        self._moments = [index for index, field in enumerate(self._sending) if has_moments(field.type)]
+
+    def _create(self, schema: pa.Schema) -> None:
+        if not len(schema):
+            raise ContractError(f"stream `{self.id}` has no columns", hint="leave it out", facts={"stream": str(self.id)})
+        columns = ", ".join(f"{quoted(field.name)} {sql_type(field)}" for field in schema)
+        with failures(self._database.path, f"make table `{self.name}`", self.id):
+            self._database.run(f"CREATE TABLE {self._database.table(self._target)} ({columns})")
+        if self.mode != "overwrite":
+            self.changes.append(SchemaChange(self.id, "table", None, None, None))
+
+    def _add(self, field: pa.Field) -> None:
+        with failures(self._database.path, f"add column `{field.name}` to table `{self.name}`", self.id):
+            self._database.run(
+                f"ALTER TABLE {self._database.table(self._target)} ADD COLUMN {quoted(field.name)} {sql_type(field)}"
+            )
+
+    def _widen(self, before: pa.Field, field: pa.Field) -> None:
+        column = field.name
+        table, name = self._database.table(self._target), quoted(column)
+        values = widened(name, before, field)
+        try:
+            with failures(self._database.path, f"widen column `{column}` of table `{self.name}`", self.id):
+                self._database.run(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {sql_type(field)} USING {values}")
+        except ContractError as error:
+            raise ContractError(
+                f"column `{column}` of table `{self.name}` has a value of type `{type_text(before)}` that would change as "
+                f"`{type_text(field)}`",
+                hint="give the column a wider type under `types` in the job, for example `string`, and load the stream anew",
+                facts={"stream": str(self.id), "column": column, "before": type_text(before), "after": type_text(field)},
+            ) from error
+
+    def _last_row(self) -> int | None:
+        """The last row's id before this transaction's own rows, which get higher ones; None where a column hides the ids."""
+        if self.schema is not None and any(_hides_row_ids(name) for name in self.schema.names):
+            return None
+        with failures(self._database.path, f"read table `{self.name}`", self.id):
+            rows = self._database.run(f"SELECT coalesce(max(rowid), -1) FROM {self._database.table(self.name)}")
+        return int(rows[0][0])
+
+    def _merge(self, boundary: int) -> None:
+        """Deletes the rows that have a successor by key: old ones, then all but the last of each key among the new ones.
+
+        Each is one scan of the key's columns, however many rows came, and no index is kept.
+        """
+        table, keys = self._database.table(self.name), ", ".join(quoted(name) for name in self.key)
+        with failures(self._database.path, f"merge into table `{self.name}`", self.id):
+            if boundary >= 0:
+                self._database.run(
+                    f"DELETE FROM {table} WHERE rowid IN (SELECT _dativo_old.rowid FROM "
+                    f"(SELECT rowid, {keys} FROM {table} WHERE rowid <= {boundary}) AS _dativo_old SEMI JOIN "
+                    f"(SELECT {keys} FROM {table} WHERE rowid > {boundary}) AS _dativo_new ON {self._same_key()})"
+                )
+            fresh = f"FROM {table} WHERE rowid > {boundary} GROUP BY {keys}"
+            if self._database.run(f"SELECT 1 {fresh} HAVING count(*) > 1 LIMIT 1"):
+                self._database.run(f"DELETE FROM {table} WHERE rowid > {boundary} AND rowid NOT IN (SELECT max(rowid) {fresh})")
+
+    def _replace_now(self) -> None:
+        """A merge for tables whose constraints or column names rule the other way out: old rows go before new ones come."""
+        table, names = self._database.table(self.name), ", ".join(quoted(name) for name in self._sending.names)
+        keys = ", ".join(quoted(name) for name in self.key)
+        data = pa.Table.from_batches(self._buffer, self._sending)
+        place = "_dativo_place"
+        data = data.append_column(place, pa.array(range(data.num_rows), pa.int64()))
+        last = f"SELECT {names} FROM {BATCHES} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {place} DESC) = 1"
+        old = f"(SELECT {keys} FROM {BATCHES}) AS _dativo_new"
+        same = self._same_key(left=self._database.table(self.name))
+        delete = f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM {old} WHERE {same})"
+        self._database.run_over(data, [delete, f"INSERT INTO {table} ({names}) {last}"], self.name, self.id)
+
+    def _same_key(self, left: str = "_dativo_old") -> str:
+        equal = "IS NOT DISTINCT FROM" if self._null_key else "="
+        return " AND ".join(f"_dativo_new.{quoted(name)} {equal} {left}.{quoted(name)}" for name in self.key)
+
+
+def _differences(stream: StreamId, old: pa.Schema | None, new: pa.Schema) -> list[SchemaChange]:
+    """What replacing a table changes; a column that is gone has no `after`."""
+    if old is None:
+        return [SchemaChange(stream, "table", None, None, None)]
+    before, after = ({field.name: field for field in schema} for schema in (old, new))
+    changes = [
+        SchemaChange(stream, "column", name, None, type_text(field)) for name, field in after.items() if name not in before
+    ]
+    for name, field in before.items():
+        if name not in after:
+            changes.append(SchemaChange(stream, "column", name, type_text(field), None))
+        elif not same_type(field, after[name]):
+            changes.append(SchemaChange(stream, "type", name, type_text(field), type_text(after[name])))
+    return changes
