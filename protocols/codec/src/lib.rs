@@ -21,6 +21,7 @@ mod columns;
 mod encode;
 mod json;
 mod keys;
+mod optional;
 mod plan;
 mod rejects;
 mod singer;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_array::builder::{BinaryBuilder, Int64Builder, StringBuilder};
+use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+
+use crate::columns::{Bytes, Fixed};
 
 /// Columns `line` int64, `column` utf8 (null when the whole record is bad), `reason` utf8, `record` binary (bytes as sent).
 pub fn rejects_schema() -> SchemaRef {
@@ -16,39 +17,63 @@ pub fn rejects_schema() -> SchemaRef {
     ]))
 }
 
-/// Collects rejected records, for lines that belong to no builder.
-#[derive(Debug, Default)]
+/// Collects rejected records. A builder has its own; this one by itself is for lines that belong to no stream.
+#[derive(Debug)]
 pub struct RejectsBuilder {
-    line: Vec<i64>,
-    column: Vec<Option<String>>,
-    reason: Vec<String>,
-    record: Vec<Vec<u8>>,
-    bytes: usize,
+    rows: usize,
+    line: Fixed<i64>,
+    column: Bytes,
+    reason: Bytes,
+    record: Bytes,
+}
+
+impl Default for RejectsBuilder {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            line: Fixed::new(),
+            column: Bytes::new(),
+            reason: Bytes::new(),
+            record: Bytes::new(),
+        }
+    }
 }
 
 impl RejectsBuilder {
-    /// Adds one.
+    /// Adds one. `reason` must not contain values of the record.
     pub fn push(&mut self, line_number: i64, column: Option<&str>, reason: &str, record: &[u8]) {
+        self.rows += 1;
         self.line.push(line_number);
-        self.column.push(column.map(str::to_owned));
-        self.reason.push(reason.to_owned());
-        self.record.push(record.to_owned());
-        self.bytes += 24 + column.map_or(0, str::len) + reason.len() + record.len();
+        match column {
+            Some(name) => self.column.push(name.as_bytes()),
+            None => self.column.push_null(),
+        }
+        self.reason.push(reason.as_bytes());
+        self.record.push(record);
+    }
+
+    /// Takes the last one back.
+    pub fn pop(&mut self) {
+        self.rows = self.rows.saturating_sub(1);
+        self.line.truncate(self.rows);
+        self.column.truncate(self.rows);
+        self.reason.truncate(self.rows);
+        self.record.truncate(self.rows);
     }
 
     /// Number of records.
     pub fn len(&self) -> usize {
-        self.line.len()
+        self.rows
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.line.is_empty()
+        self.rows == 0
     }
 
-    /// Size in bytes, about.
+    /// Size of its Arrow buffers, in bytes.
     pub fn nbytes(&self) -> usize {
-        self.bytes
+        self.line.nbytes() + self.column.nbytes() + self.reason.nbytes() + self.record.nbytes()
     }
 
     /// Hands over the batch, if there is a record, and starts anew.
@@ -56,30 +81,19 @@ impl RejectsBuilder {
         if self.is_empty() {
             return None;
         }
-        let taken = std::mem::take(self);
-        let mut line = Int64Builder::with_capacity(taken.line.len());
-        let mut column = StringBuilder::new();
-        let mut reason = StringBuilder::new();
-        let mut record = BinaryBuilder::new();
-        line.append_slice(&taken.line);
-        taken
-            .column
-            .iter()
-            .for_each(|name| column.append_option(name.as_deref()));
-        taken
-            .reason
-            .iter()
-            .for_each(|text| reason.append_value(text));
-        taken
-            .record
-            .iter()
-            .for_each(|bytes| record.append_value(bytes));
-        let arrays: Vec<arrow_array::ArrayRef> = vec![
-            Arc::new(line.finish()),
-            Arc::new(column.finish()),
-            Arc::new(reason.finish()),
-            Arc::new(record.finish()),
+        let mut taken = std::mem::take(self);
+        let (line, _) = taken.line.finish();
+        let (column_ends, columns, nulls) = taken.column.finish();
+        let (reason_ends, reasons, _) = taken.reason.finish();
+        let (record_ends, records, _) = taken.record.finish();
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::new(line.into(), None)),
+            Arc::new(StringArray::new(column_ends, columns, nulls)),
+            Arc::new(StringArray::new(reason_ends, reasons, None)),
+            Arc::new(BinaryArray::new(record_ends, records, None)),
         ];
-        RecordBatch::try_new(rejects_schema(), arrays).ok()
+        Some(
+            RecordBatch::try_new(rejects_schema(), arrays).expect("arrays follow `rejects_schema`"),
+        )
     }
 }

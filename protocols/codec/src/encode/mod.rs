@@ -1,11 +1,17 @@
 //! Arrow to JSON lines.
 
+mod cells;
+mod text;
+
 use arrow_array::RecordBatch;
+
+use self::cells::Cells;
+use self::text::write_string;
 
 /// A batch that has no JSON text.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// The column has a type this crate does not produce.
+    /// The column has a type that has no JSON form here.
     #[error("column `{column}` has type {data_type}, which has no JSON form here")]
     Unsupported {
         /// Its name.
@@ -27,11 +33,46 @@ pub enum EncodeError {
 ///
 /// Integers and decimals are exact JSON numbers; floats have their shortest form that reads back the same, `"NaN"`,
 /// `"Infinity"` and `"-Infinity"` are strings; timestamps RFC 3339 (`Z` where the column has a zone), dates, times;
-/// binary is base64; `arrow.json` columns go out raw; nulls are written.
+/// binary is base64; `arrow.json` columns go out raw, line breaks in them as spaces; nulls are written.
+/// Beyond the types of [`crate::StreamPlan`], all integers, float32, large texts, binaries and lists, null, and times and
+/// timestamps of any unit are understood; nanoseconds are written with nine digits where they need them.
 ///
 /// # Errors
-/// On a type outside those [`crate::StreamPlan`] gives, before anything is appended; on a date no text can hold, after whole lines only.
+/// On a type outside those, before anything is appended; on a date no text can hold, after whole lines only.
 pub fn encode_json_lines(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let _ = (batch, out);
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for (place, (field, array)) in batch
+        .schema_ref()
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .enumerate()
+    {
+        let cells = Cells::of(field, array.as_ref()).ok_or_else(|| EncodeError::Unsupported {
+            column: field.name().clone(),
+            data_type: field.data_type().to_string(),
+        })?;
+        columns.push((lead(place, field.name()), cells));
+    }
+    for row in 0..batch.num_rows() {
+        let line = out.len();
+        for (place, (lead, cells)) in columns.iter().enumerate() {
+            out.extend_from_slice(lead);
+            if cells.write(row, out).is_none() {
+                out.truncate(line);
+                let column = batch.schema_ref().field(place).name().clone();
+                return Err(EncodeError::OutOfRange { column, row });
+            }
+        }
+        out.extend_from_slice(if columns.is_empty() { b"{}\n" } else { b"}\n" });
+    }
     Ok(())
+}
+
+/// What comes before a value: brace or comma, name, colon.
+fn lead(place: usize, name: &str) -> Vec<u8> {
+    let mut lead = vec![if place == 0 { b'{' } else { b',' }];
+    write_string(name.as_bytes(), &mut lead);
+    lead.push(b':');
+    lead
 }

@@ -1,12 +1,20 @@
 //! What to expect of a stream's records, worked out once from its schema.
 
+mod alternatives;
+mod json_schema;
 mod options;
+mod types;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
+use serde_json::Value;
 
-pub use options::{Extra, Nested, OnBadValue, PlanOptions};
+use self::json_schema::SchemaReader;
+pub use self::options::{Extra, Nested, OnBadValue, PlanOptions};
+pub(crate) use self::types::{ColumnType, Leniency, Shape, json_metadata};
+use crate::keys::KeyTable;
 
 /// A schema that gives no plan.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +43,11 @@ pub enum SchemaError {
         /// What was given.
         given: String,
     },
-    /// An override or a field list names a property the schema does not have.
-    #[error("property `{property}` is not in the schema")]
-    UnknownProperty {
-        /// The property.
-        property: String,
+    /// Two columns have one name, so that JSON cannot tell them apart.
+    #[error("column `{column}` is there twice")]
+    DuplicateColumn {
+        /// The name.
+        column: String,
     },
     /// An Arrow type outside those this crate produces.
     #[error("column `{column}` has type {data_type}, which cannot be read from JSON here")]
@@ -56,56 +64,191 @@ pub enum SchemaError {
 pub struct StreamPlan {
     schema: SchemaRef,
     key_properties: Vec<String>,
+    pub(crate) columns: Vec<ColumnPlan>,
+    /// The columns' names, in order, then the names of properties that are skipped.
+    pub(crate) keys: Arc<KeyTable>,
+    pub(crate) extra: Extra,
+    pub(crate) on_bad_value: OnBadValue,
+}
+
+/// One column.
+#[derive(Debug)]
+pub(crate) struct ColumnPlan {
+    pub name: String,
+    pub column_type: ColumnType,
+    pub leniency: Leniency,
+    /// A row without it is bad.
+    pub required: bool,
 }
 
 impl StreamPlan {
     /// The plan for records that follow `json_schema` (the JSON text of a JSON Schema, draft 4 to 2020-12).
     ///
     /// Columns come in the order of `properties`; a key property the schema does not describe follows as JSON text.
-    /// Every field is nullable but those of `key_properties`.
+    /// Every field is nullable but those of `key_properties`: taps break their own `required`, and a primary key is what
+    /// targets rely on. Options may name properties that the schema does not have; they have no effect.
     ///
     /// # Errors
-    /// When the schema is not a schema, or an option names what is not there. See [`SchemaError`].
+    /// When the schema is not a schema, or an option names an unknown type. See [`SchemaError`].
     pub fn compile(
         json_schema: &[u8],
         key_properties: &[String],
         options: &PlanOptions,
     ) -> Result<Self, SchemaError> {
-        let _ = (json_schema, options);
-        Ok(Self {
-            schema: Arc::new(Schema::empty()),
-            key_properties: key_properties.to_vec(),
-        })
+        let root: Value = serde_json::from_slice(json_schema)
+            .map_err(|error| SchemaError::NotJson(error.to_string()))?;
+        if !matches!(root, Value::Object(_) | Value::Bool(_)) {
+            return Err(SchemaError::NotAnObject);
+        }
+        let mut overrides = HashMap::new();
+        for (column, given) in &options.types {
+            let column_type =
+                ColumnType::from_name(given).ok_or_else(|| SchemaError::UnknownType {
+                    column: column.clone(),
+                    given: given.clone(),
+                })?;
+            overrides.insert(column.as_str(), column_type);
+        }
+        let mut properties = SchemaReader {
+            root: &root,
+            nested: options.nested,
+        }
+        .properties()?;
+        for key in key_properties {
+            if !properties.iter().any(|(name, _)| name == key) {
+                properties.push((key.clone(), ColumnType::Json));
+            }
+        }
+        let (mut columns, mut skipped) = (Vec::new(), Vec::new());
+        for (name, column_type) in properties {
+            let required = key_properties.contains(&name);
+            if !required
+                && options
+                    .fields
+                    .as_ref()
+                    .is_some_and(|fields| !fields.contains(&name))
+            {
+                skipped.push(name);
+                continue;
+            }
+            let forced = overrides.remove(name.as_str());
+            let leniency = Leniency {
+                text_from_scalars: forced == Some(ColumnType::Utf8),
+                ..Leniency::default()
+            };
+            columns.push(ColumnPlan {
+                name,
+                column_type: forced.unwrap_or(column_type),
+                leniency,
+                required,
+            });
+        }
+        Ok(Self::new(
+            columns,
+            &skipped,
+            key_properties.to_vec(),
+            options.extra,
+            options.on_bad_value,
+        ))
+    }
+
+    fn new(
+        columns: Vec<ColumnPlan>,
+        skipped: &[String],
+        key_properties: Vec<String>,
+        extra: Extra,
+        on_bad_value: OnBadValue,
+    ) -> Self {
+        let fields = columns.iter().map(|column| {
+            column
+                .column_type
+                .arrow_field(&column.name, !column.required)
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let names = columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .chain(skipped.iter().map(String::as_str));
+        let keys = Arc::new(KeyTable::new(names));
+        Self {
+            schema,
+            key_properties,
+            columns,
+            keys,
+            extra,
+            on_bad_value,
+        }
     }
 
     /// The plan for JSON lines written by [`crate::encode_json_lines`] from batches of this schema, and for others like them.
     ///
     /// Fields that are not nullable are treated as key properties. Columns of floats take the strings `"NaN"`, `"Infinity"`
     /// and `"-Infinity"`. With `coerce`, utf8 columns take numbers and booleans as their exact text, and columns of numbers
-    /// take strings that hold a number.
+    /// take strings that hold a number. Bad values are quarantined and other properties kept, unless
+    /// [`StreamPlan::with_on_bad_value`] and [`StreamPlan::with_extra`] say otherwise.
     ///
     /// # Errors
-    /// [`SchemaError::Unsupported`] for an Arrow type outside those that [`StreamPlan::compile`] gives.
+    /// [`SchemaError::Unsupported`] for an Arrow type outside those that [`StreamPlan::compile`] gives;
+    /// [`SchemaError::DuplicateColumn`] for two fields of one name.
     pub fn from_arrow(schema: SchemaRef, coerce: bool) -> Result<Self, SchemaError> {
-        let _ = coerce;
-        Ok(Self {
-            schema,
-            key_properties: Vec::new(),
-        })
+        let leniency = Leniency {
+            text_from_scalars: coerce,
+            numbers_from_text: coerce,
+            non_finite_from_text: true,
+        };
+        let mut columns: Vec<ColumnPlan> = Vec::new();
+        for field in schema.fields() {
+            let name = field.name().clone();
+            if columns.iter().any(|column| column.name == name) {
+                return Err(SchemaError::DuplicateColumn { column: name });
+            }
+            let column_type =
+                ColumnType::from_arrow(field).ok_or_else(|| SchemaError::Unsupported {
+                    column: name.clone(),
+                    data_type: field.data_type().to_string(),
+                })?;
+            columns.push(ColumnPlan {
+                name,
+                column_type,
+                leniency,
+                required: !field.is_nullable(),
+            });
+        }
+        let required = columns.iter().filter(|column| column.required);
+        let key_properties = required.map(|column| column.name.clone()).collect();
+        let mut plan = Self::new(
+            columns,
+            &[],
+            key_properties,
+            Extra::default(),
+            OnBadValue::default(),
+        );
+        // Names of list items and metadata stay as given.
+        if plan
+            .schema
+            .fields()
+            .iter()
+            .zip(schema.fields())
+            .all(|(ours, given)| ours.data_type() == given.data_type())
+        {
+            plan.schema = schema;
+        }
+        Ok(plan)
     }
 
     /// The same plan with another rule for bad cells.
     #[must_use]
     pub fn with_on_bad_value(self, on_bad_value: OnBadValue) -> Self {
-        let _ = on_bad_value;
-        self
+        Self {
+            on_bad_value,
+            ..self
+        }
     }
 
     /// The same plan with another rule for properties outside the schema.
     #[must_use]
     pub fn with_extra(self, extra: Extra) -> Self {
-        let _ = extra;
-        self
+        Self { extra, ..self }
     }
 
     /// The schema of the batches, without the optional columns.

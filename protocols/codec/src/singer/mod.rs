@@ -1,6 +1,7 @@
 //! The Singer protocol: lines to messages.
 
 mod classify;
+mod envelope;
 mod messages;
 mod record;
 

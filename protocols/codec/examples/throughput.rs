@@ -1,0 +1,188 @@
+//! Measures decoding and encoding on one core: `cargo run --release -p dativo-codec --example throughput [rows] [shape]`.
+//!
+//! Shapes: `twelve` (default; 450-byte lines of twelve columns), `wide` (200 columns), `floats`, `strings`, `sparse` (keys come and go).
+
+use std::hint::black_box;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dativo_codec::{Builders, PlanOptions, StreamPlan, classify, encode_json_lines};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) ^ (self.0 >> 11)
+    }
+}
+
+fn twelve(row: u64, random: &mut Random) -> String {
+    let nullable = if random.next() % 4 == 0 {
+        "null".to_owned()
+    } else {
+        format!("\"{:08x} Main Street\"", random.next() as u32)
+    };
+    format!(
+        concat!(
+            r#"{{"type": "RECORD", "stream": "orders", "record": {{"id": {}, "customer_id": {}, "amount": {:?}, "tax": {}, "#,
+            r#""currency": "EUR", "status": "shipped", "created_at": "2024-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}+00:00", "#,
+            r#""updated_at": "2024-05-06T07:08:09Z", "paid": {}, "note": {}, "email": "user{}@example.com", "#,
+            r#""address": {{"street": "{} Long Road", "city": "Zürich", "zip": "{}", "geo": [{}.5, 8.25]}}}}, "#,
+            r#""time_extracted": "2024-05-06T07:08:09.123456Z"}}"#
+        ),
+        row,
+        random.next() % 1_000_000,
+        (random.next() % 100_000_000) as f64 / 1000.0,
+        random.next() % 100,
+        random.next() % 12 + 1,
+        random.next() % 28 + 1,
+        random.next() % 24,
+        random.next() % 60,
+        random.next() % 60,
+        random.next() % 1_000_000,
+        random.next() % 2 == 0,
+        nullable,
+        random.next() % 1_000_000,
+        random.next() % 1000,
+        random.next() % 100_000,
+        random.next() % 90,
+    )
+}
+
+const TWELVE: &str = r#"{"properties": {"id": {"type": "integer"}, "customer_id": {"type": "integer"}, "amount": {"type": "number"},
+ "tax": {"type": ["null", "number"]}, "currency": {"type": "string"}, "status": {"type": "string"},
+ "created_at": {"type": "string", "format": "date-time"}, "updated_at": {"type": "string", "format": "date-time"},
+ "paid": {"type": "boolean"}, "note": {"type": ["null", "string"]}, "email": {"type": "string"},
+ "address": {"type": "object", "properties": {"street": {"type": "string"}}}}}"#;
+
+fn columns(
+    count: usize,
+    schema: &str,
+    mut value: impl FnMut(usize) -> Option<String>,
+) -> (String, String) {
+    let properties: Vec<String> = (0..count)
+        .map(|column| format!("\"column_{column}\": {schema}"))
+        .collect();
+    let cells: Vec<String> = (0..count)
+        .filter_map(|column| value(column).map(|text| format!("\"column_{column}\": {text}")))
+        .collect();
+    let record = format!(
+        r#"{{"type": "RECORD", "stream": "orders", "record": {{{}}}}}"#,
+        cells.join(", ")
+    );
+    (
+        format!("{{\"properties\": {{{}}}}}", properties.join(", ")),
+        record,
+    )
+}
+
+fn input(shape: &str, rows: u64) -> (String, Vec<u8>) {
+    let mut random = Random(42);
+    let mut schema = TWELVE.to_owned();
+    let mut lines = Vec::new();
+    for row in 0..rows {
+        let line = match shape {
+            "wide" => {
+                let line;
+                (schema, line) = columns(200, r#"{"type": ["integer", "null"]}"#, |_| {
+                    Some((random.next() % 1_000_000).to_string())
+                });
+                line
+            }
+            "floats" => {
+                let line;
+                (schema, line) = columns(12, r#"{"type": "number"}"#, |_| {
+                    Some(format!("{:?}", random.next() as f64 / 1e9 / 3.0))
+                });
+                line
+            }
+            "strings" => {
+                let line;
+                (schema, line) = columns(12, r#"{"type": "string"}"#, |column| {
+                    Some(format!(
+                        "\"{}\"",
+                        "lorem ipsum ".repeat(column + (random.next() % 3) as usize)
+                    ))
+                });
+                line
+            }
+            "sparse" => {
+                let line;
+                (schema, line) = columns(30, r#"{"type": "integer"}"#, |_| {
+                    (random.next() % 2 == 0).then(|| (random.next() % 1_000_000).to_string())
+                });
+                line
+            }
+            _ => twelve(row, &mut random),
+        };
+        lines.extend_from_slice(line.as_bytes());
+        lines.push(b'\n');
+    }
+    (schema, lines)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let rows: u64 = std::env::args()
+        .nth(1)
+        .map_or(Ok(200_000), |text| text.parse())?;
+    let shape = std::env::args().nth(2).unwrap_or_default();
+    let (schema, lines) = input(&shape, rows);
+    let plan = Arc::new(StreamPlan::compile(
+        schema.as_bytes(),
+        &[],
+        &PlanOptions::default(),
+    )?);
+    let mut out = std::io::stdout().lock();
+    for _ in 0..3 {
+        let mut builders = Builders::new();
+        let mut batches = Vec::new();
+        let start = Instant::now();
+        let mut at = 0;
+        let mut number = 0;
+        while let Some(length) = memchr::memchr(b'\n', &lines[at..]) {
+            let line = &lines[at..at + length];
+            at += length + 1;
+            number += 1;
+            black_box(classify(line));
+            builders.decode_line(line, number, |_| Some(plan.clone()))?;
+            if number % 10_000 == 0 {
+                batches.extend(builders.at(0).1.finish().batch);
+            }
+        }
+        let built = builders.at(0).1.finish();
+        batches.extend(built.batch);
+        let seconds = start.elapsed().as_secs_f64();
+        let kept: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+        let megabytes = lines.len() as f64 / 1e6;
+        writeln!(
+            out,
+            "decode {:.0} MB/s, {:.0} rows/s, {kept} of {rows} rows",
+            megabytes / seconds,
+            rows as f64 / seconds
+        )?;
+        if let Some(rejects) = built.rejects {
+            writeln!(out, "first reject: {:?}", rejects.slice(0, 1).column(2))?;
+        }
+        let mut text = Vec::new();
+        let mut written = 0;
+        let start = Instant::now();
+        for batch in &batches {
+            text.clear();
+            encode_json_lines(batch, &mut text)?;
+            written += text.len();
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        writeln!(
+            out,
+            "encode {:.0} MB/s, {:.0} rows/s",
+            written as f64 / 1e6 / seconds,
+            rows as f64 / seconds
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! The two layouts of Arrow data that columns are made of, with a last row that can be taken back.
+
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+
+use super::validity::Validity;
+
+/// One value of fixed width per row.
+#[derive(Debug)]
+pub(crate) struct Fixed<T> {
+    values: Vec<T>,
+    validity: Validity,
+}
+
+impl<T: Copy + Default> Fixed<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            validity: Validity::default(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn push(&mut self, value: T) {
+        self.values.push(value);
+        self.validity.push_valid();
+    }
+
+    #[inline]
+    pub(crate) fn push_null(&mut self) {
+        self.values.push(T::default());
+        self.validity.push_null();
+    }
+
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.validity.truncate(rows);
+    }
+
+    pub(crate) fn nbytes(&self) -> usize {
+        self.values.len() * size_of::<T>() + self.validity.nbytes()
+    }
+
+    /// Hands over the values and starts anew, with room for as many.
+    pub(crate) fn finish(&mut self) -> (Vec<T>, Option<NullBuffer>) {
+        let room = Vec::with_capacity(self.values.len());
+        (
+            std::mem::replace(&mut self.values, room),
+            self.validity.finish(),
+        )
+    }
+}
+
+/// A run of bytes per row.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    /// Where each row ends; the first entry is 0.
+    offsets: Vec<i32>,
+    /// All rows' bytes, one behind the other; a row is appended here and then closed with [`Bytes::close`].
+    pub values: Vec<u8>,
+    validity: Validity,
+}
+
+impl Bytes {
+    pub(crate) fn new() -> Self {
+        Self {
+            offsets: vec![0],
+            values: Vec::new(),
+            validity: Validity::default(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.validity.len()
+    }
+
+    /// Makes what was appended to `values` a row. A batch never outgrows the offsets: the builder is full before.
+    #[inline(always)]
+    pub(crate) fn close(&mut self) {
+        self.offsets.push(self.values.len() as i32);
+        self.validity.push_valid();
+    }
+
+    /// Appends a row.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.values.extend_from_slice(bytes);
+        self.close();
+    }
+
+    #[inline]
+    pub(crate) fn push_null(&mut self) {
+        self.offsets.push(self.values.len() as i32);
+        self.validity.push_null();
+    }
+
+    /// Keeps `rows` rows, and nothing that was appended behind them.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.values
+            .truncate(self.offsets.last().map_or(0, |&end| end as usize));
+        self.validity.truncate(rows);
+    }
+
+    pub(crate) fn nbytes(&self) -> usize {
+        self.offsets.len() * size_of::<i32>() + self.values.len() + self.validity.nbytes()
+    }
+
+    /// Hands over the rows and starts anew, with room for as many.
+    pub(crate) fn finish(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
+        let mut offsets = Vec::with_capacity(self.offsets.len());
+        offsets.push(0);
+        let offsets = std::mem::replace(&mut self.offsets, offsets);
+        let room = Vec::with_capacity(self.values.len());
+        let values = std::mem::replace(&mut self.values, room);
+        (
+            OffsetBuffer::new(ScalarBuffer::from(offsets)),
+            Buffer::from_vec(values),
+            self.validity.finish(),
+        )
+    }
+}

@@ -1,0 +1,216 @@
+//! JSON Schema to column types: the table "From JSON Schema to Arrow".
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::SchemaError;
+use super::alternatives::{Allowed, Alternative, allowed, type_names};
+use super::options::Nested;
+use super::types::{ColumnType, Shape};
+
+/// Objects nested deeper than this in a schema are JSON text.
+const DEEPEST: usize = 32;
+
+/// What values a schema allows, as far as columns care.
+#[derive(Debug, Clone, PartialEq)]
+enum Kind {
+    /// Only null, or nothing.
+    Null,
+    One(ColumnType),
+    /// Values of several types.
+    Mixed,
+}
+
+/// Reads the schemas of a record's properties.
+pub(crate) struct SchemaReader<'s> {
+    pub root: &'s Value,
+    pub nested: Nested,
+}
+
+impl SchemaReader<'_> {
+    /// The properties of the records, in order, with their types.
+    pub(crate) fn properties(&self) -> Result<Vec<(String, ColumnType)>, SchemaError> {
+        match allowed(self.root, self.root, &[], "")? {
+            Allowed::Anything => Ok(Vec::new()),
+            Allowed::OneOf(alternatives) => self.merged_properties(&alternatives, 0),
+        }
+    }
+
+    /// The properties of objects that meet one of the alternatives.
+    fn merged_properties(
+        &self,
+        alternatives: &[Alternative],
+        depth: usize,
+    ) -> Result<Vec<(String, ColumnType)>, SchemaError> {
+        let mut properties: Vec<(String, Kind)> = Vec::new();
+        for alternative in alternatives {
+            let Some(Value::Object(schemas)) = alternative.schema.get("properties") else {
+                continue;
+            };
+            for (name, schema) in schemas {
+                let kind = self.kind(schema, &alternative.references, name, depth)?;
+                match properties.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, known)) => *known = union(known.clone(), kind),
+                    None => properties.push((name.clone(), kind)),
+                }
+            }
+        }
+        Ok(properties
+            .into_iter()
+            .map(|(name, kind)| (name, kind.column_type()))
+            .collect())
+    }
+
+    fn kind(
+        &self,
+        schema: &Value,
+        references: &[String],
+        property: &str,
+        depth: usize,
+    ) -> Result<Kind, SchemaError> {
+        let Allowed::OneOf(alternatives) = allowed(schema, self.root, references, property)? else {
+            return Ok(Kind::Mixed);
+        };
+        let mut all = Kind::Null;
+        for alternative in &alternatives {
+            all = union(all, self.plain_kind(alternative, property, depth)?);
+        }
+        Ok(all)
+    }
+
+    fn plain_kind(
+        &self,
+        alternative: &Alternative,
+        property: &str,
+        depth: usize,
+    ) -> Result<Kind, SchemaError> {
+        let schema = &alternative.schema;
+        let names = match schema.get("type") {
+            Some(keyword) => type_names(keyword),
+            None if schema.contains_key("properties") => vec!["object"],
+            None if schema.contains_key("items") => vec!["array"],
+            None => return Ok(Kind::Mixed),
+        };
+        let mut all = Kind::Null;
+        for name in names {
+            let kind = match name {
+                "null" => Kind::Null,
+                "boolean" => Kind::One(ColumnType::Boolean),
+                "integer" => Kind::One(integer(schema)),
+                "number" => Kind::One(number(schema)),
+                "string" => Kind::One(string(schema)),
+                "object" => Kind::One(self.object(alternative, depth)?),
+                "array" => Kind::One(self.array(alternative, property, depth)?),
+                _ => Kind::Mixed,
+            };
+            all = union(all, kind);
+        }
+        Ok(all)
+    }
+
+    fn object(&self, alternative: &Alternative, depth: usize) -> Result<ColumnType, SchemaError> {
+        if self.nested == Nested::Json || depth >= DEEPEST {
+            return Ok(ColumnType::Json);
+        }
+        let properties = self.merged_properties(std::slice::from_ref(alternative), depth + 1)?;
+        if properties.is_empty() {
+            return Ok(ColumnType::Json);
+        }
+        Ok(ColumnType::Struct(Arc::new(Shape::new(properties))))
+    }
+
+    fn array(
+        &self,
+        alternative: &Alternative,
+        property: &str,
+        depth: usize,
+    ) -> Result<ColumnType, SchemaError> {
+        if self.nested == Nested::Json || depth >= DEEPEST {
+            return Ok(ColumnType::Json);
+        }
+        let Some(items @ Value::Object(_)) = alternative.schema.get("items") else {
+            return Ok(ColumnType::Json);
+        };
+        Ok(
+            match self.kind(items, &alternative.references, property, depth + 1)? {
+                Kind::One(ColumnType::Json) | Kind::Mixed | Kind::Null => ColumnType::Json,
+                Kind::One(item) => ColumnType::List(Box::new(item)),
+            },
+        )
+    }
+}
+
+impl Kind {
+    /// A column that only ever sees nulls must still keep what comes against its schema.
+    fn column_type(self) -> ColumnType {
+        match self {
+            Self::One(column_type) => column_type,
+            Self::Null | Self::Mixed => ColumnType::Json,
+        }
+    }
+}
+
+fn union(left: Kind, right: Kind) -> Kind {
+    use ColumnType::{Binary, Date, Decimal, Float64, Int64, Time, Timestamp, Utf8};
+    match (left, right) {
+        (Kind::Null, other) | (other, Kind::Null) => other,
+        (Kind::One(left), Kind::One(right)) if left == right => Kind::One(left),
+        (Kind::One(Int64), Kind::One(wide @ (Float64 | Decimal(..)))) => Kind::One(wide),
+        (Kind::One(wide @ (Float64 | Decimal(..))), Kind::One(Int64)) => Kind::One(wide),
+        (
+            Kind::One(Utf8 | Date | Timestamp(_) | Time | Binary),
+            Kind::One(Utf8 | Date | Timestamp(_) | Time | Binary),
+        ) => Kind::One(Utf8),
+        _ => Kind::Mixed,
+    }
+}
+
+fn text<'s>(schema: &'s Map<String, Value>, key: &str) -> &'s str {
+    schema.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn integer(schema: &Map<String, Value>) -> ColumnType {
+    match text(schema, "airbyte_type") {
+        "big_integer" => ColumnType::Decimal(38, 0),
+        _ => ColumnType::Int64,
+    }
+}
+
+fn number(schema: &Map<String, Value>) -> ColumnType {
+    match text(schema, "airbyte_type") {
+        "integer" => return ColumnType::Int64,
+        "big_integer" => return ColumnType::Decimal(38, 0),
+        "big_number" => return ColumnType::Decimal(38, 9),
+        _ => {}
+    }
+    match schema.get("multipleOf").and_then(power_of_ten) {
+        Some(scale) => ColumnType::Decimal(38, scale),
+        None => ColumnType::Float64,
+    }
+}
+
+fn string(schema: &Map<String, Value>) -> ColumnType {
+    match text(schema, "airbyte_type") {
+        "timestamp_with_timezone" => return ColumnType::instant(),
+        "timestamp_without_timezone" => return ColumnType::Timestamp(None),
+        "time_without_timezone" => return ColumnType::Time,
+        // No Arrow type of time has a zone.
+        "time_with_timezone" => return ColumnType::Utf8,
+        _ => {}
+    }
+    match text(schema, "format") {
+        "date" => ColumnType::Date,
+        "date-time" => ColumnType::instant(),
+        "time" => ColumnType::Time,
+        _ if text(schema, "contentEncoding").eq_ignore_ascii_case("base64") => ColumnType::Binary,
+        _ => ColumnType::Utf8,
+    }
+}
+
+/// n, for 1e-n (0 to 38), however it is written.
+fn power_of_ten(value: &Value) -> Option<i8> {
+    let literal = value.as_number()?.to_string();
+    let number = crate::json::Number::parse(literal.as_bytes())?;
+    (0..=38).find(|&scale| number.to_decimal(38, scale) == Ok(1))
+}
