@@ -57,10 +57,11 @@ impl Pending {
             self.bytes += nbytes(&batch);
             list.push(batch);
             if list.len() >= MANY {
+                let before: usize = list.iter().map(nbytes).sum();
                 *list = join(std::mem::take(list))?;
+                self.bytes = self.bytes + list.iter().map(nbytes).sum::<usize>() - before;
             }
         }
-        self.bytes = self.batches.iter().chain(&self.rejects).map(nbytes).sum();
         Ok(())
     }
 
@@ -339,5 +340,144 @@ impl Assembler {
         let candidate = self.candidate.as_ref().map_or(0, Vec::len);
         self.permit
             .set(self.pending_bytes + self.ready_bytes + candidate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Int64Array, record_batch};
+
+    fn rows(stream: &str, values: std::ops::Range<i64>) -> Output {
+        let mut batch = record_batch!(("n", Int64, [0])).unwrap();
+        let values = Int64Array::from_iter_values(values);
+        batch = RecordBatch::try_new(batch.schema(), vec![Arc::new(values)]).unwrap();
+        Output {
+            stream: Arc::from(stream),
+            seen: batch.num_rows() as u64,
+            batch: Some(batch),
+            rejects: None,
+        }
+    }
+
+    fn log(text: &str) -> Event {
+        Event::Log {
+            level: crate::event::Level::Info,
+            message: text.to_owned(),
+        }
+    }
+
+    /// Events as short texts: `a:3` are three rows of stream a.
+    fn given(assembler: &mut Assembler) -> Vec<String> {
+        std::iter::from_fn(|| assembler.pop())
+            .map(|event| match event {
+                Event::Batch { stream, batch } => format!("{stream}:{}", batch.num_rows()),
+                Event::State(data) => String::from_utf8(data).unwrap(),
+                Event::Log { message, .. } => message,
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    fn add(assembler: &mut Assembler, budget: &Arc<Budget>, output: Output) {
+        assembler.add(vec![output], budget.charge(0)).unwrap();
+    }
+
+    #[test]
+    fn small_batches_are_joined_and_large_ones_pass() {
+        let budget = Budget::new(96 << 20);
+        let mut assembler = Assembler::new(&budget);
+        for _ in 0..3 {
+            add(&mut assembler, &budget, rows("a", 0..10));
+            add(&mut assembler, &budget, rows("b", 0..10));
+        }
+        assert_eq!(given(&mut assembler), [""; 0]);
+        add(&mut assembler, &budget, rows("a", 0..10_000));
+        assert_eq!(given(&mut assembler), ["a:30", "a:10000"]);
+        assembler.flush().unwrap();
+        assert_eq!(given(&mut assembler), ["b:30"]);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_state_waits_for_its_successor_unless_enough_was_read() {
+        let budget = Budget::new(96 << 20);
+        let mut assembler = Assembler::new(&budget);
+        add(&mut assembler, &budget, rows("a", 0..1));
+        assembler.state(b"s1".to_vec(), 100).unwrap();
+        add(&mut assembler, &budget, rows("a", 1..3));
+        assert_eq!(given(&mut assembler), [""; 0]);
+        assembler.state(b"s2".to_vec(), 9 << 20).unwrap();
+        assert_eq!(given(&mut assembler), ["a:3", "s2"]);
+        assert_eq!(assembler.superseded(), 1);
+    }
+
+    #[test]
+    fn rows_behind_a_state_are_not_given_before_it() {
+        let budget = Budget::new(96 << 20);
+        let mut assembler = Assembler::new(&budget);
+        add(&mut assembler, &budget, rows("a", 0..1));
+        assembler.state(b"s1".to_vec(), 100).unwrap();
+        add(&mut assembler, &budget, rows("b", 0..20_000));
+        assert_eq!(given(&mut assembler), [""; 0]);
+        assembler.flush().unwrap();
+        assert_eq!(given(&mut assembler), ["a:1", "s1", "b:20000"]);
+    }
+
+    #[test]
+    fn a_new_schema_comes_behind_the_rows_of_the_old_one() {
+        let budget = Budget::new(96 << 20);
+        let mut assembler = Assembler::new(&budget);
+        let (a, b) = (Arc::from("a"), Arc::from("b"));
+        assembler.schema(&a, log("schema a")).unwrap();
+        add(&mut assembler, &budget, rows("a", 0..1));
+        assembler.schema(&b, log("schema b")).unwrap();
+        assembler.state(b"s1".to_vec(), 100).unwrap();
+        add(&mut assembler, &budget, rows("a", 0..2));
+        assembler.schema(&a, log("schema a2")).unwrap();
+        assert_eq!(
+            given(&mut assembler),
+            ["schema a", "schema b", "a:1", "s1", "a:2", "schema a2"]
+        );
+    }
+
+    #[test]
+    fn a_version_is_covered_by_no_earlier_state() {
+        let budget = Budget::new(96 << 20);
+        let mut assembler = Assembler::new(&budget);
+        add(&mut assembler, &budget, rows("b", 0..1));
+        assembler.state(b"s1".to_vec(), 100).unwrap();
+        assembler.barrier(&Arc::from("a"), log("version")).unwrap();
+        assert_eq!(given(&mut assembler), ["b:1", "s1", "version"]);
+    }
+
+    #[test]
+    fn many_streams_stay_within_their_share_of_the_budget() {
+        let budget = Budget::new(6 << 20);
+        let mut assembler = Assembler::new(&budget);
+        let mut given_rows = 0;
+        for round in 0..400 {
+            for stream in 0..100 {
+                let stream = format!("s{stream}");
+                add(
+                    &mut assembler,
+                    &budget,
+                    rows(&stream, round * 50..round * 50 + 50),
+                );
+                assert!(assembler.pending_bytes <= 2 << 20);
+                while let Some(event) = assembler.pop() {
+                    let Event::Batch { batch, .. } = event else {
+                        panic!("{event:?}");
+                    };
+                    given_rows += batch.num_rows();
+                }
+            }
+        }
+        assembler.flush().unwrap();
+        while let Some(Event::Batch { batch, .. }) = assembler.pop() {
+            given_rows += batch.num_rows();
+        }
+        assert_eq!(given_rows, 400 * 100 * 50);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -326,3 +326,135 @@ impl Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::thread;
+
+    fn input(source: Source, chunk: usize, max_line: usize) -> (Input, Arc<Stop>, Arc<Budget>) {
+        let stop = Arc::new(Stop::new().unwrap());
+        let budget = Budget::new(1 << 20);
+        let input = Input::new(
+            source,
+            Arc::clone(&stop),
+            Arc::new(Gauge::new()),
+            Pool::new(chunk),
+            Arc::clone(&budget),
+            max_line,
+        );
+        (input, stop, budget)
+    }
+
+    fn piped(chunk: usize, max_line: usize) -> (PipeWriter, Input, Arc<Stop>) {
+        let (reader, writer) = io::pipe().unwrap();
+        let (input, stop, _) = input(Source::Descriptor(reader.into()), chunk, max_line);
+        (writer, input, stop)
+    }
+
+    fn collect(mut input: Input) -> (Vec<Vec<u8>>, Piece) {
+        let mut chunks = Vec::new();
+        loop {
+            match input.next(&|| {}).unwrap() {
+                Piece::Lines { chunk, .. } => chunks.push(chunk.to_vec()),
+                end => return (chunks, end),
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_hold_whole_lines_and_together_all_bytes() {
+        let text: Vec<u8> = (0..500)
+            .flat_map(|i: usize| [vec![b'a' + (i % 26) as u8; i * 7 % 300], vec![b'\n']].concat())
+            .collect();
+        for chunk in [16, 64, 1000, 1 << 16] {
+            let reader = Source::Reader(Box::new(io::Cursor::new(text.clone())));
+            let (chunks, end) = collect(input(reader, chunk, 1000).0);
+            assert!(matches!(end, Piece::End));
+            assert!(chunks.iter().all(|lines| lines.ends_with(b"\n")));
+            assert_eq!(chunks.concat(), text);
+        }
+    }
+
+    #[test]
+    fn a_last_line_without_a_break_comes_alone_and_marked() {
+        let (mut writer, mut input, _) = piped(1 << 16, 1000);
+        writer.write_all(b"one\ntwo\nthr").unwrap();
+        drop(writer);
+        let lines = |piece: Piece| match piece {
+            Piece::Lines { chunk, cut } => (chunk.to_vec(), cut),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            lines(input.next(&|| {}).unwrap()),
+            (b"one\ntwo\n".to_vec(), false)
+        );
+        assert_eq!(lines(input.next(&|| {}).unwrap()), (b"thr".to_vec(), true));
+        assert!(matches!(input.next(&|| {}).unwrap(), Piece::End));
+    }
+
+    #[test]
+    fn a_slow_source_is_handed_over_before_it_ends() {
+        let (mut writer, mut input, _) = piped(1 << 16, 1000);
+        writer.write_all(b"one\ntw").unwrap();
+        let started = Instant::now();
+        let Piece::Lines { chunk, cut: false } = input.next(&|| {}).unwrap() else {
+            panic!("no lines");
+        };
+        assert_eq!(&*chunk, b"one\n");
+        assert!(started.elapsed() < Duration::from_secs(1));
+        writer.write_all(b"o\n").unwrap();
+        let Piece::Lines { chunk, .. } = input.next(&|| {}).unwrap() else {
+            panic!("no lines");
+        };
+        assert_eq!(&*chunk, b"two\n");
+    }
+
+    #[test]
+    fn a_line_beyond_the_limit_ends_the_input_behind_the_lines_before_it() {
+        let text = [b"good\n".to_vec(), vec![b'x'; 5000]].concat();
+        let (chunks, end) =
+            collect(input(Source::Reader(Box::new(io::Cursor::new(text))), 64, 2000).0);
+        assert_eq!(chunks, [b"good\n"]);
+        let Piece::TooLong { beginning } = end else {
+            panic!("{end:?}");
+        };
+        assert!(beginning.starts_with(b"xxx"));
+    }
+
+    #[test]
+    fn stopping_ends_a_blocked_read() {
+        let (_writer, mut input, stop) = piped(64, 100);
+        let reader = thread::spawn(move || matches!(input.next(&|| {}).unwrap(), Piece::Stopped));
+        thread::sleep(Duration::from_millis(20));
+        stop.stop();
+        assert!(reader.join().unwrap());
+    }
+
+    #[test]
+    fn silence_is_measured_and_backpressure_is_not() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let (mut input, stop, budget) = input(Source::Descriptor(reader.into()), 64, 100);
+        let gauge = Arc::clone(&input.gauge);
+        let held = budget.charge(1 << 20);
+        let thread = thread::spawn(
+            move || {
+                while let Piece::Lines { .. } = input.next(&|| {}).unwrap() {}
+            },
+        );
+        while !budget.is_waiting() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_millis(30));
+        assert_eq!(gauge.idle(), Duration::ZERO);
+        drop(held);
+        thread::sleep(Duration::from_millis(100));
+        assert!(gauge.idle() >= Duration::from_millis(50));
+        writer.write_all(b"x\n").unwrap();
+        thread::sleep(Duration::from_millis(20));
+        assert!(gauge.idle() < Duration::from_millis(50));
+        stop.stop();
+        thread.join().unwrap();
+    }
+}

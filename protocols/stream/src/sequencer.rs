@@ -325,9 +325,7 @@ impl Sequencer {
 
     fn refused(&self, stream: &str, error: &SchemaError) -> Failure {
         let kind = match error {
-            SchemaError::UnknownType { .. } | SchemaError::UnknownProperty { .. } => {
-                FailureKind::Config
-            }
+            SchemaError::UnknownType { .. } => FailureKind::Config,
             _ => FailureKind::Protocol,
         };
         Failure::new(

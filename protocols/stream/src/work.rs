@@ -233,6 +233,9 @@ impl Worker {
                         );
                         return Err(Box::new(Failure::protocol(message).of(stream).at(number)));
                     }
+                    PushError::Bad { column: None, .. } if cut => {
+                        return Err(Box::new(cut_short(Some(stream), number)));
+                    }
                     PushError::Bad { column, reason, .. } => {
                         return Err(Box::new(bad_value(stream, number, column, &reason)));
                     }
