@@ -214,6 +214,34 @@ def test_a_tap_that_takes_properties_gets_them_and_is_remembered(style: str, scr
     assert "--properties" in lines[-1]
 
 
+# Taps of the Singer SDK with read-only keys.
+READ_ONLY_TAP = """
+import json, os, sys
+def apply_catalog():
+    raise AttributeError("property 'primary_keys' of 'Stream' object has no setter")
+if "--catalog" in sys.argv:
+    apply_catalog()
+for stream in ("t", "u"):
+    schema = {"properties": {"id": {}, "name": {}}}
+    print(json.dumps({"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": []}))
+    print(json.dumps({"type": "RECORD", "stream": stream, "record": {"id": "1", "name": "x"}}))
+"""
+
+
+def test_a_tap_that_breaks_on_every_catalog_is_read_without_one(script: Script, tmp_path: Path) -> None:
+    chosen = catalog("t", "u", selected=("t",))
+    for _ in range(2):
+        seen, reading = read(script(READ_ONLY_TAP), tmp_path, catalog=chosen)
+        assert [message.stream.name for message in seen if isinstance(message, (Schema, Batch))] == ["t", "t"]
+        assert reading.rows_in == {StreamId("t"): 1}
+
+
+def test_it_is_not_where_the_job_needs_the_catalog(script: Script, tmp_path: Path) -> None:
+    chosen = ReadCatalog(catalog("t", selected=()).catalog, {StreamId("t"): Selection(replication_method="INCREMENTAL")})
+    with pytest.raises(ConnectorError, match="has no setter"):
+        read(script(READ_ONLY_TAP), tmp_path, catalog=chosen)
+
+
 def batch_message(kind: str, *files: str) -> dict[str, Any]:
     return {"type": "BATCH", "stream": "t", "encoding": {"format": kind}, "manifest": list(files)}
 

@@ -86,6 +86,15 @@ def _methods(entry: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[str, ..
     return tuple(method for method in METHODS if method in found)
 
 
+def own_method(stream: CatalogStream) -> str | None:
+    """How the tap replicates the stream unless it is told otherwise."""
+    root = root_metadata(stream.raw)
+    for found in (stream.raw.get("replication_method"), root.get("replication-method"), root.get("forced-replication-method")):
+        if found in METHODS:
+            return str(found)
+    return None
+
+
 def _message_name(entry: Mapping[str, Any]) -> str:
     """The name that messages of this stream will carry, as far as the catalog tells.
 

@@ -9,7 +9,7 @@ from dativo_protocols import Catalog, ConnectionStatus, ConnectorError, Spec
 
 from dativo_engines._engine import Connector, EngineOptions, ReadCatalog
 from dativo_engines.singer._catalog import parse_catalog
-from dativo_engines.singer._flags import FlagMemory, catalog_flag, unknown_flag
+from dativo_engines.singer._flags import CATALOG, FlagMemory, catalog_flag, next_flag, unknown_flag
 from dativo_engines.singer._output import Lines, find_document, message_type
 from dativo_engines.singer._reading import SingerReading
 from dativo_engines.singer._selection import everything, selected_catalog
@@ -55,8 +55,7 @@ class SingerEngine:
         """
         with Session(self._connector, self._options, config) as session:
             try:
-                arguments = self._everything(session)
-                return self._first_record(session, arguments)
+                return self._first_record(session, *self._everything(session))
             except ConnectorError as error:
                 return ConnectionStatus(False, str(error))
 
@@ -106,18 +105,20 @@ class SingerEngine:
             raise _no_discovery(session.name, "its output holds no catalog" if said.strip() else "it wrote nothing")
         return parse_catalog(document)
 
-    def _everything(self, session: Session) -> list[str]:
+    def _everything(self, session: Session) -> tuple[str, str | None]:
+        """How to pass the catalog, and a file that selects all of it; no file for a tap without discovery."""
         try:
             catalog = self._discover(session)
         except ConnectorError as error:
             if error.facts.get("unsupported") == "discover":
-                return []
+                return CATALOG, None
             raise
         chosen = selected_catalog(ReadCatalog(catalog, everything(catalog.streams)))
-        return [catalog_flag(session, self._flags, catalog), session.file("catalog.json", chosen)]
+        return catalog_flag(session, self._flags, catalog), session.file("catalog.json", chosen)
 
-    def _first_record(self, session: Session, arguments: list[str]) -> ConnectionStatus:
+    def _first_record(self, session: Session, flag: str, catalog: str | None) -> ConnectionStatus:
         lines = Lines()
+        arguments = [flag, catalog] if flag and catalog else []
         with session.start(arguments, stop_timeout_seconds=2.0) as process:
             for chunk in session.chunks(process):
                 if "RECORD" in map(message_type, lines.feed(chunk)):
@@ -126,12 +127,11 @@ class SingerEngine:
             stderr = process.stderr_tail
         if ended.code == 0:
             return ConnectionStatus(True, "it ended well, without a record")
-        if arguments and unknown_flag(stderr) in ("--catalog", "--properties"):
-            other = "--properties" if arguments[0] == "--catalog" else "--catalog"
-            if self._flags.get(session.program) != other:
-                self._flags.put(session.program, other)
-                return self._first_record(session, [other, arguments[1]])
-        raise session.failure(ended, stderr, command="check")
+        other = next_flag(flag, stderr, needs_catalog=False) if arguments else None
+        if other is None or self._flags.get(session.program) == other:
+            raise session.failure(ended, stderr, command="check")
+        self._flags.put(session.program, other)
+        return self._first_record(session, other, catalog)
 
 
 def _no_spec(note: str) -> Spec:

@@ -1,4 +1,4 @@
-"""Which of the two spellings of `--catalog` a tap takes, remembered by program."""
+"""How a tap takes its catalog, remembered by program: `--catalog`, the older `--properties`, or not at all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dativo_engines.singer._session import Session
 
 CATALOG = "--catalog"
 PROPERTIES = "--properties"
+NEITHER = ""
 
 _UNKNOWN = re.compile(
     r"(?:unrecognized arguments|no such option|unknown (?:option|flag|argument))[^\n]*?(--[a-z-]+)", re.IGNORECASE
@@ -30,6 +31,21 @@ def unknown_flag(stderr: list[str]) -> str | None:
     return None
 
 
+def next_flag(flag: str, stderr: list[str], *, needs_catalog: bool) -> str | None:
+    """Another way to start a tap that failed at once because of its catalog; None when that was not the reason.
+
+    Args:
+        flag: How it was started.
+        stderr: Its last lines.
+        needs_catalog: Whether the job asks for something that only a catalog can say.
+    """
+    if flag and unknown_flag(stderr) == flag:
+        return PROPERTIES if flag == CATALOG else CATALOG
+    # Taps of the Singer SDK that define keys as read-only properties break on every catalog.
+    breaks = any(" in apply_catalog" in line for line in stderr[-12:])
+    return NEITHER if flag and breaks and not needs_catalog else None
+
+
 class FlagMemory:
     """What was found out about programs, kept in the cache; a program that changed is a new one."""
 
@@ -38,7 +54,7 @@ class FlagMemory:
 
     def get(self, program: str) -> str | None:
         flag = self._load().get(self._key(program))
-        return flag if flag in (CATALOG, PROPERTIES) else None
+        return flag if flag in (CATALOG, PROPERTIES, NEITHER) else None
 
     def put(self, program: str, flag: str) -> None:
         """Two runs that write at once may lose one entry: it is found out again."""
@@ -65,7 +81,7 @@ class FlagMemory:
 
 
 def catalog_flag(session: Session, memory: FlagMemory, catalog: Catalog) -> str:
-    """`--catalog`, unless the tap is known to take only `--properties`.
+    """`--catalog`, unless the tap is known to take only `--properties`, or to break on either.
 
     Catalogs with `metadata` came together with `--catalog`. Only for one without is the tap asked for its `--help`, since
     that costs a start.

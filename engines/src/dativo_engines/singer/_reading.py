@@ -21,8 +21,8 @@ from dativo_protocols import (
 )
 
 from dativo_engines._engine import Connector, DecodeOptions, EngineOptions, ReadCatalog
-from dativo_engines.singer._catalog import message_names
-from dativo_engines.singer._flags import CATALOG, PROPERTIES, FlagMemory, catalog_flag, unknown_flag
+from dativo_engines.singer._catalog import message_names, own_method
+from dativo_engines.singer._flags import NEITHER, FlagMemory, catalog_flag, next_flag
 from dativo_engines.singer._selection import selected_catalog
 from dativo_engines.singer._session import Session
 from dativo_engines.supervisor import Process
@@ -37,8 +37,9 @@ class SingerReading:
     """The messages of one run of a tap; see `dativo_engines.Reading`.
 
     Streams carry the identity they have in the catalog, also where the tap's messages name them differently. What the tap
-    announces but nobody selected is left out; a record of such a stream fails the run. The tap starts when the `with` block
-    is entered.
+    announces but nobody selected is left out; a record of such a stream fails the run. A tap that breaks on every catalog is
+    read without one, if the job asks for nothing that only a catalog can say: its streams and fields are then selected here.
+    The tap starts when the `with` block is entered.
     """
 
     def __init__(
@@ -67,11 +68,15 @@ class SingerReading:
 
     @property
     def rows_in(self) -> Mapping[StreamId, int]:
-        """Records received per stream, those in BATCH files included, counted before they are decoded."""
+        """Records received per stream, those in BATCH files included, counted before they are decoded.
+
+        Without the streams that were left out here because the tap could not be told to.
+        """
         rows = dict(self._file_rows)
         for stream, count in (self._decoder.rows_in if self._decoder is not None else {}).items():
             known = self._streams.identity(stream)
-            rows[known] = rows.get(known, 0) + count
+            if self._flag or self._streams.wanted(known):
+                rows[known] = rows.get(known, 0) + count
         return rows
 
     @property
@@ -83,8 +88,7 @@ class SingerReading:
         session = Session(self._connector, self._options, self._config)
         try:
             self._session = session
-            flag = catalog_flag(session, self._flags, self._catalog.catalog) if self._catalog is not None else CATALOG
-            self._start(flag)
+            self._start(catalog_flag(session, self._flags, self._catalog.catalog) if self._catalog is not None else NEITHER)
         except BaseException:
             self.close()
             raise
@@ -125,7 +129,7 @@ class SingerReading:
         from dativo_protocols import SingerDecoder
 
         arguments: list[str] = []
-        if self._catalog_file is not None:
+        if flag and self._catalog_file is not None:
             arguments += [flag, session.file("catalog.json", self._catalog_file)]
         if self._state is not None:
             arguments += ["--state", session.file("state.json", self._state)]
@@ -133,7 +137,7 @@ class SingerReading:
             self._decoder.close()
         self._flag = flag
         self._process = session.start(arguments)
-        decode = self._streams.decode_options(self._options.decode)
+        decode = self._streams.decode_options(self._options.decode, select=not flag)
         self._decoder = SingerDecoder(
             self._process.stdout,
             on_bad_value=decode.on_bad_value,
@@ -162,7 +166,7 @@ class SingerReading:
             if stream != message.stream:
                 message = replace(message, stream=stream)
             if not self._streams.wanted(stream):
-                if isinstance(message, (Batch, Rejects, BatchFiles)):
+                if self._flag and isinstance(message, (Batch, Rejects, BatchFiles)):
                     raise self._unwanted(stream)
                 continue
             if isinstance(message, Schema):
@@ -197,7 +201,7 @@ class SingerReading:
         return error
 
     def _ended_well(self) -> str | None:
-        """None after a good end; the other spelling of the catalog's option if the tap did not know the one it got."""
+        """None after a good end; another way to pass the catalog if that was what the tap failed for."""
         session, process, decoder = self._session, self._process, self._decoder
         if session is None or process is None or decoder is None:
             raise RuntimeError("the reading is not open")
@@ -207,11 +211,24 @@ class SingerReading:
         if ended.code == 0:
             return None
         stderr = process.stderr_tail
-        if self._catalog_file is not None and unknown_flag(stderr) == self._flag and not self.rows_in:
-            other = PROPERTIES if self._flag == CATALOG else CATALOG
-            if self._flags.get(session.program) != other:
+        if self._catalog is not None and not self.rows_in:
+            other = next_flag(self._flag, stderr, needs_catalog=self._needs_catalog())
+            if other is not None and self._flags.get(session.program) != other:
+                if other == NEITHER:
+                    session.log("warning", f"`{session.name}` breaks on every catalog: it is read without one")
                 return other
         raise session.failure(ended, stderr, command="read")
+
+    def _needs_catalog(self) -> bool:
+        """Whether the job wants another replication than the tap's own."""
+        if self._catalog is None:
+            return False
+        streams = {stream.id: stream for stream in self._catalog.catalog.streams}
+        return any(
+            chosen.replication_method not in (None, own_method(streams[stream]))
+            or (chosen.replication_key is not None and (chosen.replication_key,) != streams[stream].cursor)
+            for stream, chosen in self._catalog.selected.items()
+        )
 
     def _watch(self) -> None:
         """Ends a tap that says nothing, neither on stdout nor on stderr, while Dativo is ready to listen."""
@@ -249,8 +266,20 @@ class _Streams:
     def wanted(self, stream: StreamId) -> bool:
         return self._catalog is None or stream in self._catalog.selected or stream == UNKNOWN
 
-    def decode_options(self, options: DecodeOptions) -> DecodeOptions:
-        """The same choices under every name that a stream may have in messages."""
+    def decode_options(self, options: DecodeOptions, *, select: bool) -> DecodeOptions:
+        """The same choices under every name that a stream may have in messages.
+
+        Args:
+            options: By identity.
+            select: Whether fields are left out here, because the tap does not know the selection.
+        """
+        if select and self._catalog is not None:
+            left = {
+                stream.id.name: tuple({*chosen.fields, *stream.cursor})
+                for stream in self._catalog.catalog.streams
+                if (chosen := self._catalog.selected.get(stream.id)) is not None and chosen.fields is not None
+            }
+            options = replace(options, fields={**left, **options.fields})
 
         def spread(choices: Mapping[str, Any]) -> dict[str, Any]:
             spread_out = dict(choices)
