@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pwd
 import shutil
@@ -29,6 +30,13 @@ class Server:
     database: str
     client: tuple[str, ...]
     password: str = "correct horse"
+
+    def within(self, database: str) -> Server:
+        """The same server, its client in another database."""
+        client = tuple(part.replace(f"dbname={self.database}", f"dbname={database}") for part in self.client)
+        if client == self.client:
+            client = (*self.client[:-1], database)
+        return dataclasses.replace(self, database=database, client=client)
 
     def sql(self, text: str) -> str:
         """Runs statements, fails on the first error, returns what they print."""
