@@ -11,7 +11,10 @@ from typing import Any
 from dativo_protocols import StreamId
 from dativo_protocols.errors import ContractError, DativoError, TargetError
 
-__all__ = ["failures", "translated"]
+__all__ = ["WOULD_CHANGE", "failures", "translated"]
+
+WOULD_CHANGE = "a value would change"
+"""What SQL of our own raises where a cast would lose something."""
 
 
 @contextmanager
@@ -62,7 +65,7 @@ def translated(error: Exception, path: Path, action: str, stream: StreamId | Non
         return ContractError(
             f"cannot {action}: a row breaks a constraint of the table", hint="drop the constraint, or mend the rows", **told
         )
-    if kind in {"ConversionException", "OutOfRangeException"}:
+    if kind in {"ConversionException", "OutOfRangeException"} or WOULD_CHANGE in text:
         return ContractError(
             f"cannot {action}: a value does not fit the column's type", hint="change the column's type by hand", **told
         )

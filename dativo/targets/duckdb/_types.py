@@ -11,6 +11,7 @@ from dativo_protocols.errors import ContractError
 
 from dativo._evolution import type_text
 from dativo._exact_text import is_json
+from dativo.targets.duckdb._failure import WOULD_CHANGE
 
 __all__ = ["check_holds", "check_values", "has_moments", "literal", "quoted", "sql_type", "widened"]
 
@@ -137,9 +138,8 @@ def widened(column: str, before: pa.Field, after: pa.Field) -> str:
     if pa.types.is_string(kind):
         return _text(column, before)
     if pa.types.is_floating(kind) and pa.types.is_integer(before.type):
-        message = literal("a number beyond 2^53 would change")
         beyond = f"{column} > 9007199254740992 OR {column} < -9007199254740992"
-        return f"CASE WHEN {beyond} THEN error({message}) ELSE CAST({column} AS {sql_type(after)}) END"
+        return f"CASE WHEN {beyond} THEN error({literal(WOULD_CHANGE)}) ELSE CAST({column} AS {sql_type(after)}) END"
     return f"CAST({column} AS {sql_type(after)})"
 
 
