@@ -172,6 +172,7 @@ def test_removing_what_is_not_there_lists_what_is(tmp_path: Path) -> None:
         ("tap-nowhere==1", "there is no such package"),
         ("tap-tiny==9", "tap-tiny==9"),
         ("./folder", "not a requirement"),
+        ("tap-tiny@1.0", "names no address after `@`"),
     ],
 )
 def test_what_cannot_be_installed_says_why(requirement: str, message: str, wheel: Wheel, installer: str, tmp_path: Path) -> None:

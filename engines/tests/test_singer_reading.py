@@ -104,7 +104,7 @@ def test_files_and_flags(script: Script, tmp_path: Path) -> None:
             'sys.stdout.write(\'{"type": "REC\'); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGKILL)',
             "SIGKILL: out of memory",
         ),
-        ('sys.stdout.write(\'{"type": "REC\'); sys.stdout.flush()', ""),
+        ('sys.stdout.write(\'{"type": "REC\'); sys.stdout.flush()', "cut short|ends in the middle"),
     ],
 )
 def test_a_failed_tap_fails_after_its_last_good_message(then: str, message: str, script: Script, tmp_path: Path) -> None:

@@ -74,7 +74,10 @@ def start(path: str, argv: list[str], stdout: int) -> int:
 def descendants() -> list[int]:
     """Every living descendant of this process, by the parents that /proc names."""
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = os.listdir("/proc")
+    for name in names:
         if name.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
                 # The program's name stands in parentheses and may hold any byte.
@@ -222,7 +225,12 @@ def main(options: list[str], command: list[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     report(f"started {leader}")
     guard = Guard(leader, int(parent), float(grace), float(leftover_grace))
-    guard.watch(wakeup_read)
+    try:
+        guard.watch(wakeup_read)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.killpg(leader, signal.SIGKILL)
+        raise
     if guard.orphaned and directory:
         remove(directory)
 

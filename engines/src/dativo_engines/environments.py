@@ -146,12 +146,12 @@ class EnvironmentStore:
         except OSError as error:
             raise ConfigError(f"cannot make the cache `{self._root}`: {error.strerror}", hint="set `DATIVO_CACHE`") from error
         while True:
-            lock = self._lock(path, fcntl.LOCK_SH)
+            lock = self._wait_for(path, fcntl.LOCK_SH)
             info = _load(path)
             if info is not None:
                 return Environment(info, lock)
             os.close(lock)
-            lock = self._lock(path, fcntl.LOCK_EX)
+            lock = self._wait_for(path, fcntl.LOCK_EX)
             try:
                 if _load(path) is None:
                     self._build(path, package, requirement, pins)
@@ -197,6 +197,13 @@ class EnvironmentStore:
             finally:
                 os.close(lock)
         return tuple(found)
+
+    def _wait_for(self, path: Path, kind: int) -> int:
+        try:
+            return self._lock(path, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._log("info", f"waiting for another run that installs or uses `{path.name}`")
+            return self._lock(path, kind)
 
     def _lock(self, path: Path, kind: int) -> int:
         """The lock files stay: one that is removed while somebody waits for it locks nothing."""
@@ -248,6 +255,12 @@ def _package_name(requirement: str) -> str:
         raise ConfigError(
             f"not a requirement: `{without_credentials(requirement)}`",
             hint="write a name and a version, `tap-name==1.2.3`, or a name and an address, `tap-name @ git+https://…`",
+        )
+    if found[2].startswith("@") and not re.search(r"://|^@\s*file:", found[2]):
+        version = found[2][1:].strip()
+        raise ConfigError(
+            f"`{without_credentials(requirement)}` names no address after `@`",
+            hint=f"for a version write `{found[1]}=={version}`",
         )
     return _normal(found[1])
 
