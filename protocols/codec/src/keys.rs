@@ -135,6 +135,10 @@ impl KeyReader {
         let start = at.pos;
         if guess.fits(at.buf.get(start..).unwrap_or_default()) {
             at.pos += guess.bytes.len();
+            // Another record may be spaced otherwise behind the colon.
+            if guess.slot != END {
+                at.skip_space();
+            }
             if guess.slot == self.table.len {
                 self.outside_name = start + guess.name.start..start + guess.name.end;
             }
