@@ -206,14 +206,8 @@ class _Attempt:
         if not source.discover:
             return None
         self._progress.phase("discovering")
-        try:
-            with self._interruption.allowed:
-                return self._engine(None).discover(self._job.source_config)
-        except ConnectorError as error:
-            if error.facts.get("unsupported") != "discover":
-                raise
-            self._log("info", f"{error.message}: it is run without a catalog")
-            return None
+        with self._interruption.allowed:
+            return discover_or_none(self._engine(None), self._job.source_config, self._log)
 
     def _engine(self, plan: ReadPlan | None) -> Engine:
         job = self._job.job
@@ -225,7 +219,7 @@ class _Attempt:
                 extra=job.extra,
                 fields=plan.fields if plan else {},
                 types=plan.types if plan else {},
-                memory_budget_bytes=max(LEAST_DECODER_BYTES, job.memory // DECODER_SHARE),
+                memory_budget_bytes=decoder_budget(job.memory),
             ),
             stall_timeout_seconds=job.source.timeouts.stall_seconds,
             stop_timeout_seconds=job.source.timeouts.stop_seconds,
@@ -255,6 +249,27 @@ class _Attempt:
         if line.startswith("installing "):
             self._progress.phase("installing")
         self._listener(level, line)
+
+
+def decoder_budget(memory: int) -> int:
+    """The decoder's share of the whole process's memory, in bytes."""
+    return max(LEAST_DECODER_BYTES, memory // DECODER_SHARE)
+
+
+def discover_or_none(engine: Engine, config: Mapping[str, Any], log: Log | None) -> Catalog | None:
+    """What the connector offers, or None when it has no discovery: it is then run without a catalog.
+
+    Raises:
+        ConnectorError: It failed.
+    """
+    try:
+        return engine.discover(config)
+    except ConnectorError as error:
+        if error.facts.get("unsupported") != "discover":
+            raise
+        if log is not None:
+            log("info", f"{error.message}: it is run without a catalog")
+        return None
 
 
 def new_engine(name: str, connector: Connector, options: EngineOptions) -> Engine:

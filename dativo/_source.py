@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from dativo_engines import DecodeOptions, Engine, EngineOptions
 from dativo_protocols import Catalog, ConnectionStatus, Spec
+from dativo_protocols.errors import ConfigError
+
+from dativo._connector import ResolvedConnector, resolve_reference
+from dativo._document import Document, close_matches, read_document
+from dativo._environment import secret_values, substitute
+from dativo._job import SourceConfig, StreamConfig, load_job
+from dativo._model import size_bytes, validate
+from dativo._paths import cache_dir as cache_folder
+from dativo._paths import project_dir, state_dir
+from dativo._precedence import merge
+from dativo._run import decoder_budget, discover_or_none, new_engine, read_catalog
+from dativo._selection import StreamRules, matches, plan_read
+from dativo._stream_reader import BadValues, Extra, StreamReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Source", "StreamReader", "source"]
+
+Log = Callable[[str, str], None]
 
 
 def source(
@@ -29,13 +47,14 @@ def source(
     stall_seconds: float = 600.0,
     project: str | Path | None = None,
     cache_dir: str | Path | None = None,
-    log: Callable[[str, str], None] | None = None,
+    log: Log | None = None,
 ) -> Source:
     """A connector with its configuration.
 
     Args:
-        connector: A reference (`singer:tap-x`, `singer:/path/tap`, `singer:tap-x==1.2.3`), or a recipe's name or path.
-        config: Its configuration, or the path of a JSON or YAML file; `${ENV}` is substituted.
+        connector: A reference (`singer:tap-x`, `singer:/path/tap`, `singer:tap-x==1.2.3`), a recipe's name or path, or the path
+            of a job, which brings its connector, configuration and streams.
+        config: Its configuration, or the path of a JSON or YAML file, over the recipe's or the job's; `${ENV}` is substituted.
         streams: What `Source.streams` lists and how each is read, as in a job's `source.streams`; None means all.
         state: Where incremental streams start.
         types: Per stream and column, an Arrow type by name, as in a job.
@@ -51,28 +70,96 @@ def source(
     Raises:
         ConfigError: The reference, the configuration or an option is wrong.
     """
-    raise NotImplementedError
+    folder = project_dir(project)
+    found, asked, own_config, secrets = _open(connector, folder)
+    given, more = _config(config)
+    own_config = merge(own_config, given)
+    document = Document("source", {"streams": streams if isinstance(streams, Mapping) else list(streams or [])})
+    if streams is not None:
+        settings = {"connector": connector, "streams": document.data["streams"]}
+        asked = asked.model_copy(update={"streams": validate(SourceConfig, settings, document).streams})
+    try:
+        memory_bytes = size_bytes(memory)
+    except ValueError as error:
+        raise ConfigError(f"`memory`: {error}") from None
+    declared = found.recipe.secrets if found.recipe else ()
+    options = EngineOptions(
+        cache_dir=cache_folder(cache_dir),
+        decode=DecodeOptions(nested=nested, memory_budget_bytes=decoder_budget(memory_bytes)),
+        stall_timeout_seconds=stall_seconds,
+        stop_timeout_seconds=asked.timeouts.stop_seconds,
+        secrets=tuple(dict.fromkeys((*secrets, *secret_values([own_config], declared, more)))),
+        log=log,
+        tmp_dir=state_dir(folder) / "tmp" if state_dir(folder).is_dir() else None,
+    )
+    if catalog is not None:
+        asked = asked.model_copy(update={"catalog": str(Path(catalog).absolute())})
+    if not discover:
+        asked = asked.model_copy(update={"discover": False})
+    return Source(_Setting(found, asked, own_config, options, types or {}, folder, _state(state)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    connector: ResolvedConnector
+    source: SourceConfig
+    config: Mapping[str, Any]
+    options: EngineOptions
+    types: Mapping[str, Mapping[str, str]]
+    project: Path
+    state: bytes | None
 
 
 class Source:
     """A configured connector. Nothing runs before it is asked something; each question runs the connector once."""
 
+    def __init__(self, setting: _Setting) -> None:
+        self._setting = setting
+        self._catalog: Catalog | None = None
+        self._asked = False
+
     def spec(self) -> Spec:
-        """What it can be configured with."""
-        raise NotImplementedError
+        """What it can be configured with.
+
+        Raises:
+            ConnectorError: It failed.
+        """
+        return self._engine().spec()
 
     def check(self) -> ConnectionStatus:
-        """Whether the configuration works."""
-        raise NotImplementedError
+        """Whether the configuration works.
+
+        Raises:
+            ConnectorError: It could not be asked.
+        """
+        return self._engine().check(self._setting.config)
 
     def discover(self) -> Catalog:
-        """What it offers; asked once, then remembered."""
-        raise NotImplementedError
+        """What it offers; asked once, then remembered.
+
+        Raises:
+            ConnectorError: It failed, or has no discovery.
+        """
+        if self._catalog is None:
+            file = self._setting.source.catalog
+            path = None if file is None else self._setting.project / file
+            self._catalog = self._engine().discover(self._setting.config) if path is None else read_catalog(path)
+        return self._catalog
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams that can be read."""
-        raise NotImplementedError
+        """Names of the streams that can be read: of those that it offers, the ones asked for.
+
+        Raises:
+            ConnectorError: Discovery failed, and the streams are not named in the source either.
+        """
+        rules = StreamRules(self._setting.source.streams)
+        catalog = self._known()
+        if catalog is None:
+            if names := rules.names():
+                return tuple(names)
+            return tuple(str(stream.id) for stream in self.discover().streams)
+        return tuple(str(stream.id) for stream in catalog.streams if rules.find(stream.id) is not None)
 
     def read(
         self,
@@ -81,52 +168,105 @@ class Source:
         limit: int | None = None,
         fields: Sequence[str] | None = None,
         state: bytes | Mapping[str, Any] | None = None,
-        on_bad_value: Literal["fail", "null", "quarantine"] = "fail",
+        on_bad_value: BadValues = "fail",
         on_reject: Callable[[pa.RecordBatch], None] | None = None,
-        extra: Literal["fail", "keep", "drop"] = "fail",
+        extra: Extra = "fail",
     ) -> StreamReader:
-        """One stream.
+        """One stream; nothing is read before the reader is used.
 
         Args:
             limit: End the connector after so many rows.
-            fields: Properties to read; None reads all.
+            fields: Properties to read; None reads all. Keys and the cursor are always read.
             state: In place of the source's own.
             on_bad_value: A value that does not fit its column: raise, null it (adds the column `_dativo_changes`), or hand its
                 row to `on_reject`.
             on_reject: Called with batches of rejected rows (`line`, `column`, `reason`, `record`).
             extra: A property that the schema does not name: raise, keep it (adds the column `_dativo_extra`), or drop it.
+
+        Raises:
+            ConfigError: There is no such stream or field, or `on_bad_value="quarantine"` without `on_reject`.
+            ConnectorError: Discovery failed.
         """
-        raise NotImplementedError
+        if on_bad_value == "quarantine" and on_reject is None:
+            raise ConfigError('`on_bad_value="quarantine"` needs `on_reject`, which gets the rejected rows')
+        setting = self._setting
+        catalog = self._known()
+        config = self._stream_config(stream, catalog)
+        if fields is not None:
+            config = config.model_copy(update={"fields": list(fields)})
+        if stream in setting.types:
+            config = config.model_copy(update={"types": {**config.types, **setting.types[stream]}})
+        plan = plan_read(StreamRules({stream: config}), catalog, Document("source", {}))
+        decode = replace(
+            setting.options.decode,
+            on_bad_value=on_bad_value,
+            extra="drop" if extra == "drop" else "keep",
+            fields=plan.fields,
+            types=plan.types,
+        )
+        engine = self._engine(replace(setting.options, decode=decode))
+        start = setting.state if state is None else _state(state)
+        return StreamReader(
+            stream,
+            lambda: engine.read(setting.config, plan.catalog, start),
+            limit=limit,
+            nulled=on_bad_value == "null",
+            on_reject=on_reject,
+            extra=extra,
+        )
+
+    def read_all(self, **options: Any) -> dict[str, StreamReader]:
+        """A reader for each of `streams`, by name; each runs the connector once, when it is used. Options as in `read`."""
+        return {name: self.read(name, **options) for name in self.streams}
+
+    def _known(self) -> Catalog | None:
+        """The catalog, or None for a connector that is run without one."""
+        if self._setting.source.catalog is not None:
+            return self.discover()
+        if not self._asked and self._setting.source.discover:
+            self._catalog = discover_or_none(self._engine(), self._setting.config, self._setting.options.log)
+        self._asked = True
+        return self._catalog
+
+    def _stream_config(self, stream: str, catalog: Catalog | None) -> StreamConfig:
+        rules = StreamRules(self._setting.source.streams)
+        if catalog is None:
+            return (rules.streams or {}).get(stream) or StreamConfig()
+        for offered in catalog.streams:
+            if matches(stream, offered.id) and (config := rules.find(offered.id)) is not None:
+                return config
+        known = list(self.streams)
+        hint = close_matches(stream, known) or f"there are: {', '.join(f'`{name}`' for name in known[:20]) or 'none'}"
+        raise ConfigError(f"the connector has no stream `{stream}`", hint=hint, facts={"stream": stream})
+
+    def _engine(self, options: EngineOptions | None = None) -> Engine:
+        connector = self._setting.connector
+        return new_engine(connector.engine, connector.connector, options or self._setting.options)
 
 
-class StreamReader:
-    """A stream of Arrow batches. pyarrow, polars and DuckDB take it as it is; memory stays bounded."""
+def _open(connector: str, project: Path) -> tuple[ResolvedConnector, SourceConfig, dict[str, Any], tuple[str, ...]]:
+    """Connector, what is asked of it, its configuration, and secrets: of a job, or of a reference or recipe."""
+    if connector.endswith((".yaml", ".yml")):
+        data = read_document(Path(connector) if Path(connector).exists() else project / connector, connector).data
+        if isinstance(data, Mapping) and "source" in data:
+            job = load_job(connector, project=project)
+            return job.connector, job.job.source, dict(job.source_config), job.secrets
+    found = resolve_reference(connector, project)
+    if found.document is None:
+        return found, SourceConfig(connector=connector), {}, ()
+    defaults, values = substitute(found.document, os.environ)
+    return found, SourceConfig(connector=connector), dict(defaults), tuple(sorted(values))
 
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns; starts the connector and waits for the stream's schema."""
-        raise NotImplementedError
 
-    @property
-    def state(self) -> bytes | None:
-        """The newest state that covers only rows already handed out."""
-        raise NotImplementedError
+def _config(config: Mapping[str, Any] | str | Path | None) -> tuple[dict[str, Any], set[str]]:
+    if config is None:
+        return {}, set()
+    document = Document("config", dict(config)) if isinstance(config, Mapping) else read_document(Path(config))
+    data, values = substitute(document, os.environ)
+    if not isinstance(data, Mapping):
+        raise document.error((), "the configuration is not a mapping")
+    return dict(data), values
 
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        raise NotImplementedError
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError
-
-    def to_arrow(self) -> pa.Table:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Ends the connector. May be called twice."""
-        raise NotImplementedError
-
-    def __enter__(self) -> StreamReader:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
+def _state(state: bytes | Mapping[str, Any] | None) -> bytes | None:
+    return state if state is None or isinstance(state, bytes) else json.dumps(state).encode()
