@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -21,6 +20,8 @@ def atomic_file(path: str) -> Iterator[IO[bytes]]:
     Raises:
         TargetError: It cannot be written.
     """
+    import tempfile
+
     from dativo_protocols.errors import TargetError
 
     target = Path(path).resolve()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -82,6 +84,20 @@ class Group(Documented, click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            sys.stderr.write(f"{self.get_help(ctx)}\n")
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            alike = get_close_matches(name, self.list_commands(ctx))
+            meant = f", did you mean {' or '.join(f'`{each}`' for each in alike)}?" if alike else ""
+            raise click.UsageError(f"no such command `{name}`{meant}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 class LazyGroup(Group):

@@ -18,6 +18,8 @@ INTERRUPTED = 130
 BUG = 1
 USAGE = 2
 
+LINES_SAID = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -63,9 +65,12 @@ class Failure:
 
 
 def report(failure: Failure, error: BaseException, *, as_json: bool, verbose: bool) -> None:
-    """Writes the failure to stderr. A traceback comes with a bug, and with any error when `verbose`."""
+    """Writes the failure to stderr, with the last lines of a connector's own stderr.
+
+    A traceback comes with a bug, and with any error when `verbose`.
+    """
     with_traceback = failure.exit_code == BUG or (verbose and not isinstance(error, KeyboardInterrupt))
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__)) if with_traceback else None
+    trace = _traceback(error) if with_traceback else None
     if as_json:
         document: dict[str, object] = {
             "error": failure.error,
@@ -80,16 +85,33 @@ def report(failure: Failure, error: BaseException, *, as_json: bool, verbose: bo
         return
     if trace is not None:
         sys.stderr.write(printable(trace))
-    lines = [("error", failure.error)] + ([("hint", failure.hint)] if failure.hint else [])
+    sys.stderr.write(f"{_coloured('error')}: {printable(failure.error)}\n")
+    said = str(failure.facts.get("stderr") or "")
+    if said.strip() not in failure.error:
+        for line in said.splitlines()[-LINES_SAID:]:
+            sys.stderr.write(f"  | {printable(line)}\n")
     if verbose:
-        lines[1:1] = [(f"  {name}", str(value)) for name, value in failure.facts.items()]
-    for label, text in lines:
-        sys.stderr.write(f"{_coloured(label)}: {printable(text)}\n")
+        for name, value in failure.facts.items():
+            if name != "stderr":
+                sys.stderr.write(f"  {name}: {printable(str(value))}\n")
+    if failure.hint:
+        sys.stderr.write(f"{_coloured('hint')}: {printable(failure.hint)}\n")
+
+
+def _traceback(error: BaseException) -> str:
+    """Where the error and its causes were raised, the first cause first; without their words, in which secrets are not masked."""
+    text = ""
+    each: BaseException | None = error
+    while each is not None:
+        place = "".join(traceback.format_tb(each.__traceback__))
+        text = f"Traceback (most recent call last):\n{place}{type(each).__name__}\n{text}"
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    return text
 
 
 def _coloured(label: str) -> str:
     """The label in its colour where stderr shows colours."""
-    if label not in ("error", "hint") or not is_terminal(stderr=True):
+    if not is_terminal(stderr=True):
         return label
     from dativo.cli._terminal import console
 

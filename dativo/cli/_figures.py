@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["count", "duration", "local_time", "per_second", "shortened", "size"]
+__all__ = ["count", "duration", "local_time", "number", "per_second", "shortened", "size"]
 
 STATE_WIDTH = 72
 
@@ -12,6 +12,11 @@ STATE_WIDTH = 72
 def count(number: int | None) -> str:
     """`1,234,567`; `-` for None."""
     return "-" if number is None else f"{number:,}"
+
+
+def number(amount: int, noun: str) -> str:
+    """`1 commit`, `1,234 commits`."""
+    return f"{count(amount)} {noun}{'' if amount == 1 else 's'}"
 
 
 def duration(seconds: float | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dativo.cli import _terminal
-from dativo.cli._figures import count, duration, per_second, size
+from dativo.cli._figures import count, duration, number, per_second, size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -86,7 +86,7 @@ def _table(now: ProgressSnapshot, speeds: Speeds, title: str, console: Console) 
 
     head = Text.assemble(
         (title, "bold"),
-        f"  {now.phase}, {duration(now.elapsed)}, {size(now.bytes_in)} read, {count(now.commits)} commits",
+        f"  {now.phase}, {duration(now.elapsed)}, {size(now.bytes_in)} read, {number(now.commits, 'commit')}",
         no_wrap=True,
         overflow="ellipsis",
     )
@@ -101,7 +101,7 @@ def _table(now: ProgressSnapshot, speeds: Speeds, title: str, console: Console) 
         if name in shown:
             table.add_row(_terminal.printable(name), *_cells(stream, speeds.seconds(name)))
     hidden = len(now.streams) - len(shown)
-    rest = [Text(f"and {count(hidden)} more streams, {count(now.rows)} rows in all", style="dim")] if hidden else []
+    rest = [Text(f"and {number(hidden, 'more stream')}, {number(now.rows, 'row')} in all", style="dim")] if hidden else []
     return Group(head, table, *rest)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from dativo.cli._figures import count, duration, per_second, size
+from dativo.cli._figures import count, duration, number, per_second, size
 from dativo.cli._terminal import printable
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def _progress_line(before: ProgressSnapshot, now: ProgressSnapshot) -> str:
     seconds = now.elapsed - before.elapsed
     parts: list[str] = [now.phase]
     if now.streams:
-        parts.append(f"{count(now.rows)} rows, {count(round(per_second(now.rows - before.rows, seconds)))} rows/s")
+        parts.append(f"{number(now.rows, 'row')}, {count(round(per_second(now.rows - before.rows, seconds)))} rows/s")
         parts.append(f"{size(per_second(now.bytes_in - before.bytes_in, seconds))}/s")
         parts += [f"{count(now.rejects)} rejected"] * bool(now.rejects)
-        parts.append(f"{count(now.commits)} commits")
+        parts.append(number(now.commits, "commit"))
         last = list(now.streams)[-1]
         parts.append(f"newest stream `{last}`")
     return f"{', '.join(parts)} ({duration(now.elapsed)})"

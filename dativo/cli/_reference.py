@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-__all__ = ["reference"]
+__all__ = ["commands", "reference"]
 
 HEAD = """\
 # Command line
@@ -32,10 +32,15 @@ a command in order, with exit code 130; a second one ends it at once.
 
 def reference() -> str:
     """The whole page, as Markdown."""
+    parts = [HEAD, *(_section(path, command) for path, command in commands())]
+    return "\n".join(parts)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words that call it, groups before their members."""
     from dativo.cli._root import root
 
-    parts = [HEAD, *(_section(path, command) for path, command in _walk("dativo", root))]
-    return "\n".join(parts)
+    return _walk("dativo", root)
 
 
 def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

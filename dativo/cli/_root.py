@@ -35,7 +35,6 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
         "dativo discover singer:tap-csv-folder==0.0.1a1 --config config.json",
         "dativo read singer:tap-csv-folder==0.0.1a1 --config config.json --stream orders --limit 5",
     ),
-    no_args_is_help=True,
 )
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version and exit."

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from dativo.cli import _terminal
 from dativo.cli._atomic import atomic_file
-from dativo.cli._figures import count
+from dativo.cli._figures import number
 from dativo.cli._rows import JSON_LINES, ColumnsWriter, file_format, json_lines, open_columns
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def rejects_file(path: str) -> Iterator[Callable[[str, pa.RecordBatch], None]]:
 
         yield add
     if rows:
-        _terminal.note(f"warning: {count(rows)} rows rejected, see `{path}`")
+        _terminal.note(f"warning: {number(rows, 'row')} rejected, see `{path}`")
 
 
 class _Preview:
@@ -198,4 +198,4 @@ def _file(output: str, suffix: str, *, wrapped: bool, as_json: bool) -> Iterator
         streams = [{"stream": stream, "rows": rows} for stream, rows in sink.rows.items()]
         _terminal.write_json({"output": output, "streams": streams})
     else:
-        _terminal.note(f"{count(sum(sink.rows.values()))} rows written to `{output}`")
+        _terminal.note(f"{number(sum(sink.rows.values()), 'row')} written to `{output}`")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dativo.cli import _terminal
-from dativo.cli._figures import count, duration, shortened, size
+from dativo.cli._figures import count, duration, number, shortened, size
 from dativo.cli._table import Column, show_pairs, show_table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def show_streams(streams: Sequence[Mapping[str, Any]]) -> None:
     rows = [[stream["stream"], stream["write"], *(count(stream[name]) for name in names), _changes(stream)] for stream in streams]
     if len(streams) > 1:
         rows.append(["total", "", *(count(sum(stream[name] for stream in streams)) for name in names), ""])
-    show_table([*columns, Column("schema changes")], rows)
+    show_table([*columns, Column("schema changes", folds=True)], rows)
 
 
 def show_report(report: Report) -> None:
@@ -42,11 +42,11 @@ def show_report(report: Report) -> None:
         show_streams(data["streams"])
     else:
         _terminal.write("no stream was read\n")
-    commits = f"{count(report.commits)} commit" + ("" if report.commits == 1 else "s")
+    _terminal.write("\n")
     show_pairs(
         [
             ("status", report.status),
-            ("time", f"{duration(report.seconds)}, {commits}, {size(report.bytes_in)} read"),
+            ("time", f"{duration(report.seconds)}, {number(report.commits, 'commit')}, {size(report.bytes_in)} read"),
             ("state before", shortened(report.state_before)),
             ("state after", shortened(report.state_after)),
             ("run", report.run_id),

@@ -64,7 +64,7 @@ def list_(as_json: bool) -> None:
     if installed and recipes:
         _terminal.write("\n")
     if recipes:
-        heads = (Column("recipe"), Column("version"), Column("runs as"), Column("description"))
+        heads = (Column("recipe"), Column("version"), Column("runs as"), Column("description", folds=True))
         show_table(heads, [(recipe.name, recipe.version, _runs_as(recipe), recipe.description or "-") for recipe in recipes])
 
 

@@ -43,7 +43,13 @@ def discover(connector: str, config: str | None, settings: tuple[str, ...], outp
     if not catalog.streams:
         _terminal.note("the connector offers no stream")
         return
-    columns = (Column("stream"), Column("columns", True), Column("key"), Column("cursor"), Column("methods"))
+    columns = (
+        Column("stream"),
+        Column("columns", True),
+        Column("key", folds=True),
+        Column("cursor", folds=True),
+        Column("methods", folds=True),
+    )
     show_table(columns, [_row(stream) for stream in catalog.streams])
     if output:
         _terminal.note(f"catalog written to `{output}`")

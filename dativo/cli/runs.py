@@ -52,7 +52,6 @@ def list_(job: str | None, limit: int, as_json: bool) -> None:
         Column("rows in", True),
         Column("written", True),
         Column("quarantined", True),
-        Column("commits", True),
     )
     show_table(columns, [_row(entry) for entry in found])
 
@@ -101,7 +100,7 @@ def _state(store: Store | None, entry: RunEntry, number: int | None) -> bytes | 
 
 
 def _row(entry: RunEntry) -> tuple[str, ...]:
-    figures = (entry.rows_in, entry.written, entry.quarantined, entry.commits)
+    figures = (entry.rows_in, entry.written, entry.quarantined)
     started, seconds = local_time(entry.started), duration(_seconds(entry))
     return (entry.run_id, f"{entry.tenant}/{entry.job}", started, _status(entry), seconds, *(count(figure) for figure in figures))
 
@@ -111,4 +110,4 @@ def _seconds(entry: RunEntry) -> float | None:
 
 
 def _status(entry: RunEntry) -> str:
-    return f"{entry.status} ({entry.exit_code})" if entry.exit_code else entry.status
+    return f"{entry.status} ({entry.exit_code})" if entry.status == "failed" else entry.status

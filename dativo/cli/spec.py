@@ -27,7 +27,10 @@ def spec(connector: str, as_json: bool) -> None:
     if not rows:
         _terminal.note("the connector does not say what it can be configured with")
         return
-    show_table([Column("setting"), Column("type"), Column("required"), Column("default"), Column("description")], rows)
+    show_table(
+        [Column("setting"), Column("type"), Column("required"), Column("default", folds=True), Column("description", folds=True)],
+        rows,
+    )
 
 
 def _properties(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any], bool]]:

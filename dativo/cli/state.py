@@ -69,7 +69,7 @@ def history(job: str, limit: int, as_json: bool) -> None:
     if not entries:
         _terminal.note(f"job `{key}` has no state yet")
         return
-    columns = (Column("number", True), Column("time"), Column("origin"), Column("run"), Column("state"))
+    columns = (Column("number", True), Column("time"), Column("origin"), Column("run"), Column("state", folds=True))
     rows = [(str(each.seq), local_time(each.time), _origin(each), each.run_id or "-", shortened(each.state)) for each in entries]
     show_table(columns, rows)
 
@@ -78,7 +78,7 @@ def history(job: str, limit: int, as_json: bool) -> None:
 @click.argument("job", shell_complete=_complete.jobs)
 @click.argument("file", type=click.Path(allow_dash=True))
 def set_(job: str, file: str, as_json: bool) -> None:
-    """Let the next run of JOB start from the JSON in FILE (`-` for stdin), byte for byte."""
+    """Put a state for the next run of JOB. It is the JSON in FILE (`-` for stdin), kept byte for byte."""
     key = find_job(job)
     data = read_state(file)
     with open_store() as store:
@@ -90,7 +90,7 @@ def set_(job: str, file: str, as_json: bool) -> None:
 @click.argument("job", shell_complete=_complete.jobs)
 @click.option("--to", type=int, metavar="NUMBER", help="Number of the state in the history; by default the newest that differs.")
 def rollback(job: str, to: int | None, as_json: bool) -> None:
-    """Let the next run of JOB start from an earlier state; rows in the target stay."""
+    """Go back to an earlier state of JOB. Its next run starts there; rows in the target stay."""
     key = find_job(job)
     with open_store() as store:
         refuse_while_running(store, key)
@@ -100,7 +100,7 @@ def rollback(job: str, to: int | None, as_json: bool) -> None:
 @command("clear", examples=("dativo state clear orders",))
 @click.argument("job", shell_complete=_complete.jobs)
 def clear(job: str, as_json: bool) -> None:
-    """Let the next run of JOB start without a state; rows in the target stay."""
+    """Forget the state of JOB. Its next run starts without one; rows in the target stay."""
     key = find_job(job)
     with open_store() as store:
         refuse_while_running(store, key)

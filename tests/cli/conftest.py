@@ -1,0 +1,101 @@
+"""The real `dativo` program, run in a folder of its own, and small real taps for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("dativo")
+
+VOLATILE = (
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD HH:MM:SS"),
+    (r"\b\d{2}:\d{2}:\d{2}\b", "<clock>"),
+    (r"\b\d{8}T\d{6}Z?-[0-9a-z]+\b", "<run>"),
+    (r"\b\d+(\.\d+)? s\b", "<seconds>"),
+    (r"\b\d+(\.\d+)? [kM]?B\b", "<size>"),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program said, with what differs from run to run taken out."""
+
+    code: int
+    raw_out: bytes
+    raw_err: bytes
+    folder: Path
+
+    @property
+    def out(self) -> str:
+        return self._filtered(self.raw_out)
+
+    @property
+    def err(self) -> str:
+        return self._filtered(self.raw_err)
+
+    def _filtered(self, data: bytes) -> str:
+        text = data.decode().replace(str(self.folder), "<folder>").replace(sys.executable, "<python>")
+        for pattern, name in VOLATILE:
+            text = re.sub(pattern, name, text)
+        return re.sub(r"[ ]+$", "", text, flags=re.MULTILINE)
+
+
+class Project:
+    """A folder in which `dativo` is run as a user would run it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")},
+            "DATIVO_CACHE": str(folder / "cache"),
+            "TZ": "UTC",
+            "PYTHONWARNINGS": "error",
+        }
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+        return path
+
+    def start(self, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
+        settings: dict[str, object] = {
+            "cwd": self.folder,
+            "env": self.environment,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
+        return subprocess.Popen([PROGRAM, *arguments], **{**settings, **options})  # type: ignore[call-overload]
+
+    def dativo(self, *arguments: str, given: bytes | None = None, **environment: str) -> Result:
+        ran = subprocess.run(
+            [PROGRAM, *arguments],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            input=given if given is not None else b"",
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        return Result(ran.returncode, ran.stdout, ran.stderr, self.folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def tap(project: Project) -> Path:
+    """`tap.py` in the project's folder, as a program."""
+    source = Path(__file__).with_name("tap.py").read_text("utf-8")
+    path = project.write("tap.py", f"#!{sys.executable}\n{source}")
+    path.chmod(0o755)
+    return path

@@ -1,0 +1,78 @@
+"""`dativo connector`."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import pytest
+
+
+@pytest.fixture
+def wheel(project):
+    """A package with one program, as a requirement that needs no index."""
+    path = project.folder / "tap_tiny-1.2-py3-none-any.whl"
+    meta = "tap_tiny-1.2.dist-info"
+    files = {
+        "tap_tiny.py": "def main():\n    print('{}')\n",
+        f"{meta}/METADATA": "Metadata-Version: 2.1\nName: tap-tiny\nVersion: 1.2\n",
+        f"{meta}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{meta}/entry_points.txt": "[console_scripts]\ntap-tiny = tap_tiny:main\n",
+        f"{meta}/RECORD": "",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return f"tap-tiny @ {path.as_uri()}"
+
+
+def test_nothing_is_there(project):
+    listed = json.loads(project.dativo("connector", "list", "--json").out)
+
+    assert listed["installed"] == []
+
+
+def test_install_list_remove(project, wheel):
+    installed = project.dativo("connector", "install", f"singer:{wheel}")
+    listed = json.loads(project.dativo("connector", "list", "--json").out)["installed"]
+    table = project.dativo("connector", "list").out
+    removed = project.dativo("connector", "remove", "tap-tiny")
+
+    assert installed.code == 0
+    assert installed.out == "tap-tiny @ file://<folder>/tap_tiny-1.2-py3-none-any.whl is installed: version 1.2, <size>\n"
+    assert [(each["version"], each["executables"]) for each in listed] == [("1.2", ["tap-tiny"])]
+    assert "tap-tiny @ file://<folder>/tap_tiny-1.2-py3-none-any.whl  1.2      3." in table
+    assert removed.out == "tap-tiny @ file://<folder>/tap_tiny-1.2-py3-none-any.whl is removed, <size> freed\n"
+    assert json.loads(project.dativo("connector", "list", "--json").out)["installed"] == []
+
+
+def test_a_reference_removes_what_it_installed(project, wheel):
+    project.dativo("connector", "install", f"singer:{wheel}")
+
+    assert project.dativo("connector", "remove", f"singer:{wheel}").code == 0
+
+
+def test_recipes_are_listed(project):
+    project.write(
+        "connectors/mine.yaml",
+        "name: mine\nversion: '3'\ndescription: My own tap\ndefault_engine: singer\nengines: {singer: {executable: my-tap}}\n",
+    )
+
+    lines = project.dativo("connector", "list").out.splitlines()
+
+    assert "mine    3        singer:my-tap  My own tap" in lines
+
+
+def test_a_program_has_nothing_to_install(project):
+    ran = project.dativo("connector", "install", "singer:tap-x")
+
+    assert ran.code == 2
+    assert ran.err == (
+        "error: `singer:tap-x` is a program, there is nothing to install\nhint: name a package: `singer:tap-name==1.2.3`\n"
+    )
+
+
+def test_removing_what_is_not_there(project):
+    ran = project.dativo("connector", "remove", "tap-x")
+
+    assert (ran.code, ran.err) == (2, "error: no environment `tap-x`\nhint: there are: none\n")

@@ -1,0 +1,97 @@
+"""`dativo runs`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from dativo_protocols import ConnectorError
+from dativo_sdk import JobKey
+
+from dativo._paths import store_path
+from dativo._report import ChangeReport, Report, StreamReport
+from dativo._store import Store
+
+
+@pytest.fixture
+def history(project):
+    """Two runs: one that failed, and before it one that did not."""
+    good = Report(run_id="first-aaaa", tenant="acme", job="orders", started=1_795_000_000.0, state_after=b'{"n": 1}')
+    bad = Report(run_id="second-bbb", tenant="acme", job="orders", started=1_795_003_600.0)
+    with Store(store_path(project.folder)) as store:
+        store.begin_run(good)
+        store.record(JobKey("acme", "orders"), b'{"n": 1}', good.run_id)
+        changes = [ChangeReport("table", None, None, None), ChangeReport("column", "age", None, "int64")]
+        good.streams = [
+            StreamReport("people", "merge", rows_in=1500, written=1498, quarantined=2, changes=changes),
+            StreamReport("pets", "append", rows_in=7, written=7),
+        ]
+        good.status, good.ended, good.commits = "succeeded", good.started + 75, 2
+        store.finish_run(good)
+        store.begin_run(bad)
+        bad.status, bad.exit_code, bad.ended = "failed", 10, bad.started + 3
+        bad.error = ConnectorError("`tap` was killed", hint="look at its log")
+        store.finish_run(bad)
+    return project
+
+
+def test_nothing_has_run(project):
+    ran = project.dativo("runs")
+
+    assert (ran.code, ran.raw_out.decode(), ran.err) == (0, "", "nothing has run in this project yet\n")
+    assert not (project.folder / ".dativo").exists()
+
+
+def test_the_newest_comes_first(history):
+    ran = history.dativo("runs")
+
+    assert ran.raw_out.decode() == (
+        "run         job          started              status             time  rows in  written  quarantined\n"
+        "second-bbb  acme/orders  2026-11-18 12:06:40  failed (10)       3.0 s        0        0            0\n"
+        "first-aaaa  acme/orders  2026-11-18 11:06:40  succeeded    1 min 15 s    1,507    1,505            2\n"
+    )
+
+
+def test_a_job_and_a_limit(history):
+    listed = json.loads(history.dativo("runs", "acme/orders", "--limit", "1", "--json").out)
+
+    assert [run["run_id"] for run in listed["runs"]] == ["second-bbb"]
+
+
+def test_one_run_by_the_start_of_its_id(history):
+    ran = history.dativo("runs", "show", "first")
+
+    assert ran.raw_out.decode() == (
+        "run           first-aaaa\n"
+        "job           acme/orders\n"
+        "status        succeeded\n"
+        "started       2026-11-18 11:06:40\n"
+        "time          1 min 15 s\n"
+        "commits       2\n"
+        "state before  none\n"
+        'state after   {"n": 1}\n'
+        "\n"
+        "stream  write   rows in  written  quarantined  schema changes\n"
+        "people  merge     1,500    1,498            2  new table, + age int64\n"
+        "pets    append        7        7            0\n"
+        "total             1,507    1,505            2\n"
+    )
+
+
+def test_a_failed_run_shows_its_error(history):
+    ran = history.dativo("runs", "show", "second")
+
+    assert ran.raw_out.decode().endswith("error         `tap` was killed\nhint          look at its log\n")
+
+
+def test_a_run_as_json_has_its_states(history):
+    shown = json.loads(history.dativo("runs", "show", "first", "--json").out)
+
+    assert (shown["state_before"], shown["state_after"]) == (None, {"n": 1})
+
+
+def test_no_run_begins_so(history):
+    ran = history.dativo("runs", "show", "third")
+
+    assert ran.code == 2
+    assert ran.err == "error: there is no run `third`, or more than one begins so\nhint: `dativo runs` lists them\n"

@@ -1,0 +1,70 @@
+"""How the program starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("pyarrow", "pydantic", "rich", "duckdb", "yaml", "sqlite3", "dativo_protocols", "dativo_engines")
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_heavy_imports_are_left_until_needed(argument):
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "dativo", argument], capture_output=True, text=True, check=True, timeout=60
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
+
+    assert "click" in imported
+    assert imported.isdisjoint(HEAVY)
+
+
+def test_version(project):
+    ran = project.dativo("--version")
+
+    assert (ran.code, ran.out, ran.err) == (0, "dativo 0.1.0\n", "")
+
+
+def test_help_lists_the_commands_in_the_order_of_use(project):
+    ran = project.dativo("--help")
+
+    listed = ran.out.partition("Commands:\n")[2].partition("\n\n")[0]
+    names = [line.split()[0] for line in listed.splitlines()]
+    assert names == ["init", "spec", "check", "discover", "read", "run", "state", "runs", "connector", "completion"]
+
+
+def test_no_arguments_show_the_help(project):
+    ran = project.dativo()
+
+    assert ran.code == 2
+    assert ran.err.startswith("Usage: dativo")
+
+
+def test_every_command_has_examples(project):
+    from dativo.cli._reference import commands
+
+    without = [path for path, command in commands() if not command.examples]
+
+    assert without == []
+
+
+def test_project_may_stand_before_and_after_the_command(project):
+    project.write("jobs/orders.yaml", "not: a job\n")
+
+    before = project.dativo("--project", "jobs", "state", "show", "orders.yaml")
+    after = project.dativo("state", "show", "orders.yaml", "--project", "jobs")
+
+    assert before.err == after.err
+    assert "orders.yaml:1" in before.err
+
+
+def test_a_project_that_is_not_there(project):
+    ran = project.dativo("--project", "nowhere", "runs")
+
+    assert ran.code == 2
+    assert ran.err == (
+        "error: invalid value for `--project`: cannot change to `nowhere`: No such file or directory\n"
+        "hint: `dativo --help` shows the usage\n"
+    )
