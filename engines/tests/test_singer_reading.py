@@ -185,6 +185,18 @@ def test_streams_carry_the_identity_of_the_catalog(script: Script, tmp_path: Pat
     assert reading.rows_in == {StreamId("mine"): 1}
 
 
+def test_streams_that_the_tap_calls_alike_are_not_mixed(script: Script, tmp_path: Path) -> None:
+    entries = [{"tap_stream_id": f"{schema}.t", "stream": "t", "schema": SCHEMA["schema"]} for schema in "ab"]
+    found = parse_catalog({"streams": entries})
+    one = ReadCatalog(found, {StreamId("b.t"): Selection()})
+    assert {message.stream for message in read(script(says(*GOOD)), tmp_path, catalog=one)[0] if isinstance(message, Batch)} == {
+        StreamId("b.t")
+    }
+    both = ReadCatalog(found, {stream.id: Selection() for stream in found.streams})
+    with pytest.raises(ConnectorError, match=r"calls both `a\.t` and `b\.t` `t`"):
+        read(script(says(*GOOD)), tmp_path, catalog=both)
+
+
 # The parser of old taps: no `--catalog` at all.
 PROPERTIES_TAP = """
 import argparse, json, os, sys

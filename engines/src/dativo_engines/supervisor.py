@@ -182,8 +182,13 @@ class Process:
         self._thread = threading.Thread(
             target=self._drain, args=(stderr_read, status_read), name="dativo-supervisor", daemon=True
         )
-        first = self._status.read_first()
-        self._thread.start()
+        try:
+            first = self._status.read_first()
+            self._thread.start()
+        except BaseException:
+            # The guardian takes that for the death of this process.
+            os.close(self._control)
+            raise
         if not first.startswith("started "):
             self.close()
             raise _start_error(path, first, self.stderr_tail)

@@ -22,7 +22,7 @@ from dativo_protocols import (
 
 from dativo_engines._engine import Connector, DecodeOptions, EngineOptions, ReadCatalog
 from dativo_engines.singer._catalog import message_names, own_method
-from dativo_engines.singer._flags import NEITHER, FlagMemory, catalog_flag, next_flag
+from dativo_engines.singer._flags import CATALOG, NEITHER, FlagMemory, catalog_flag, next_flag
 from dativo_engines.singer._selection import selected_catalog
 from dativo_engines.singer._session import Session
 from dativo_engines.supervisor import Process
@@ -88,7 +88,8 @@ class SingerReading:
         session = Session(self._connector, self._options, self._config)
         try:
             self._session = session
-            self._start(catalog_flag(session, self._flags, self._catalog.catalog) if self._catalog is not None else NEITHER)
+            flag = catalog_flag(session, self._flags, self._catalog.catalog) if self._catalog is not None else NEITHER
+            self._start(CATALOG if flag == NEITHER and self._needs_catalog() else flag)
         except BaseException:
             self.close()
             raise
@@ -163,6 +164,8 @@ class SingerReading:
                 yield message
                 continue
             stream = self._streams.identity(message.stream)
+            if message.stream.name in self._streams.ambiguous:
+                raise self._ambiguous(message.stream)
             if stream != message.stream:
                 message = replace(message, stream=stream)
             if not self._streams.wanted(stream):
@@ -184,6 +187,14 @@ class SingerReading:
         return ConnectorError(
             f"the connector sent records of stream `{stream}`, which was not selected",
             hint="select it, or report to the connector's author that it ignores its catalog",
+            facts={"stream": str(stream)},
+        )
+
+    def _ambiguous(self, stream: StreamId) -> ConnectorError:
+        shared = " and ".join(f"`{one}`" for one in self._streams.ambiguous[stream.name])
+        return ConnectorError(
+            f"the connector calls both {shared} `{stream}`: their records cannot be told apart",
+            hint="read them in jobs of their own",
             facts={"stream": str(stream)},
         )
 
@@ -220,12 +231,13 @@ class SingerReading:
         raise session.failure(ended, stderr, command="read")
 
     def _needs_catalog(self) -> bool:
-        """Whether the job wants another replication than the tap's own."""
+        """Whether the job wants another replication than the tap's own; without a state, any tap starts with everything."""
         if self._catalog is None:
             return False
         streams = {stream.id: stream for stream in self._catalog.catalog.streams}
+        whole = "FULL_TABLE" if (self._state or b"{}").strip() == b"{}" else None
         return any(
-            chosen.replication_method not in (None, own_method(streams[stream]))
+            chosen.replication_method not in (None, whole, own_method(streams[stream]))
             or (chosen.replication_key is not None and (chosen.replication_key,) != streams[stream].cursor)
             for stream, chosen in self._catalog.selected.items()
         )
@@ -244,21 +256,31 @@ class SingerReading:
 
 
 class _Streams:
-    """Names in messages against identities in the catalog."""
+    """Names in messages against identities in the catalog.
+
+    Attributes:
+        ambiguous: Names that messages of several selected streams may carry, with these streams.
+    """
 
     def __init__(self, catalog: ReadCatalog | None) -> None:
         self._catalog = catalog
         self._known: dict[str, StreamId] = {}
         self._names: dict[str, list[str]] = {}
+        self.ambiguous: dict[str, list[StreamId]] = {}
         if catalog is None:
             return
+        claims: dict[str, list[StreamId]] = {}
         # A selected stream gets a doubtful name before one that nobody asked for.
         for stream in sorted(catalog.catalog.streams, key=lambda one: one.id not in catalog.selected):
             self._names[stream.id.name] = message_names(stream)
             for name in self._names[stream.id.name]:
                 self._known.setdefault(name, stream.id)
+                if stream.id in catalog.selected:
+                    claims.setdefault(name, []).append(stream.id)
         for stream in catalog.catalog.streams:
             self._known[stream.id.name] = stream.id
+            claims.pop(stream.id.name, None)
+        self.ambiguous = {name: streams for name, streams in claims.items() if len(streams) > 1}
 
     def identity(self, stream: StreamId) -> StreamId:
         return self._known.get(stream.name, stream) if stream.namespace is None else stream
