@@ -6,9 +6,12 @@ What is named here is loaded when it is first used, so that `import dativo` cost
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# Not from `typing`, whose import alone takes half of what this package may cost; type checkers know the name.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dativo_protocols.errors import (
         ConfigError,
         ConnectorError,

@@ -1,0 +1,50 @@
+"""A Singer tap that says what its script says, line by line.
+
+Lines that begin with `#` are done instead: `#sleep SECONDS`, `#exit CODE`, `#kill` (SIGKILL to itself), `#wait PATH` (until the
+file is there), `#touch PATH`. The state it was given is kept beside the script.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    arguments = dict(zip(sys.argv[1:], [*sys.argv[2:], ""], strict=True))
+    config = json.loads(Path(arguments["--config"]).read_text())
+    if "--discover" in arguments:
+        if config["catalog"] is None:
+            sys.exit("error: unrecognized arguments: --discover")
+        print(json.dumps(config["catalog"]))
+        return
+    script = Path(config["script"])
+    handed = Path(arguments["--state"]).read_bytes() if "--state" in arguments else None
+    kept = script.with_suffix(".state")
+    kept.unlink(missing_ok=True)
+    if handed is not None:
+        kept.write_bytes(handed)
+    for line in script.read_text().splitlines():
+        verb, _, rest = line.partition(" ")
+        if verb == "#sleep":
+            time.sleep(float(rest))
+        elif verb == "#exit":
+            sys.stderr.write("ValueError: the tap gave up\n")
+            sys.exit(int(rest))
+        elif verb == "#kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif verb == "#touch":
+            Path(rest).touch()
+        elif verb == "#wait":
+            while not Path(rest).exists():
+                time.sleep(0.02)
+        else:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+
+main()
