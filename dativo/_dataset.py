@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from dativo_protocols import StreamId
-from dativo_protocols.errors import ConfigError
+from dativo_protocols.errors import ConfigError, TargetError
 from dativo_sdk import JobKey
 
 from dativo._evolution import conform
@@ -44,7 +44,7 @@ class Rows:
         self.schema = schema
         self.num_rows = sum(file.rows for file in files)
         self.paths = [str(root / file.path) for file in files]
-        self._sources = [(root / file.path, load_schema(schemas[file.schema])) for file in files]
+        self._sources = [(root / file.path, load_schema(schemas[file.schema]), file.rows) for file in files]
 
     def scan(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """The rows as a stream, batch by batch in bounded memory.
@@ -77,10 +77,13 @@ class Rows:
         return f"<{self.num_rows} rows of {len(self.schema.names)} columns in {len(self.paths)} files>"
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        for path, written in self._sources:
+        for path, written, rows in self._sources:
             present = [name for name in schema.names if name in written.names]
             for batch in read_data_file(path, written, present):
+                rows -= batch.num_rows
                 yield conform(batch if present else batch.select([]), schema)
+            if rows:
+                raise TargetError(f"`{path}` has not as many rows as were committed: it is damaged", facts={"path": str(path)})
 
 
 class Dataset:

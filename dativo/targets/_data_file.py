@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 from dativo_protocols.errors import TargetError
@@ -12,8 +16,6 @@ from dativo.targets._disk import refused
 
 BATCH_BYTES = 4 << 20
 BATCH_ROWS = 1 << 16
-
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
 def read_data_file(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -56,6 +58,42 @@ def _read_parquet(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 def _read_json_lines(path: Path, schema: pa.Schema, columns: list[str]) -> Iterator[pa.RecordBatch]:
     from dativo_protocols import decode_json_lines
 
-    compression = COMPRESSIONS.get(path.suffix, "none")
-    for batch in decode_json_lines(path, schema, compression=compression, coerce=True):
-        yield pa.record_batch(batch).select(columns)
+    wanted = pa.schema([schema.field(name) for name in columns])
+    with (
+        _plain_lines(path) as (source, compression),
+        closing(decode_json_lines(source, wanted, compression=compression)) as batches,
+    ):
+        for batch in batches:
+            yield pa.record_batch(batch)
+
+
+@contextmanager
+def _plain_lines(path: Path) -> Iterator[tuple[str, Literal["gzip"] | None]]:
+    """What the decoder can read: the file itself, or a pipe where the file is of zstd, which it does not know."""
+    if path.suffix != ".zst":
+        yield str(path), "gzip" if path.suffix == ".gz" else None
+        return
+    reading, writing = os.pipe()
+    stream = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    failures: list[Exception] = []
+
+    def feed() -> None:
+        try:
+            with os.fdopen(writing, "wb", buffering=0) as pipe:
+                while chunk := stream.read(1 << 20):
+                    pipe.write(chunk)
+        except BrokenPipeError:
+            pass
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=feed, name="dativo-unzstd", daemon=True)
+    thread.start()
+    try:
+        yield f"/dev/fd/{reading}", None
+    finally:
+        os.close(reading)
+        thread.join()
+        stream.close()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,53 @@
+"""The target `jsonl`: a directory of JSON lines, one object a row; see `docs/files.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from dativo_protocols import encode_json_lines
+
+from dativo.targets._files import FileOption, FilesWriter
+from dativo.targets._staging import Opener
+
+__all__ = ["JsonLinesWriter"]
+
+SUFFIXES = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
+LEVELS = {"gzip": 6, "zstd": 3}
+
+
+class JsonLinesWriter(FilesWriter):
+    """Writes JSON lines under the table's column names; not compressed unless the configuration says so."""
+
+    options: ClassVar[Mapping[str, FileOption]] = {"compression": FileOption("none", choices=tuple(SUFFIXES))}
+
+    def _suffix(self, options: Mapping[str, Any]) -> str:
+        return SUFFIXES[options["compression"]]
+
+    def _opener(self, options: Mapping[str, Any]) -> Opener:
+        return partial(_JsonLinesFile, options["compression"])
+
+
+class _JsonLinesFile:
+    """Compressed batch by batch: gzip members and zstd frames may follow one another, and pyarrow's compressed stream has no level."""
+
+    def __init__(self, compression: str, path: Path, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+        self._file = pa.OSFile(str(path), "wb")
+        self._codec = None if compression == "none" else pa.Codec(compression, compression_level=LEVELS[compression])
+
+    def write(self, batches: list[pa.RecordBatch]) -> None:
+        for batch in batches:
+            lines = encode_json_lines(batch)
+            self._file.write(lines if self._codec is None else self._codec.compress(lines))
+
+    def size(self) -> int:
+        return int(self._file.tell())
+
+    def finish(self) -> None:
+        self._file.close()
+
+    def abandon(self) -> None:
+        self._file.close()
