@@ -125,7 +125,8 @@ impl Builders {
             return None;
         }
         let name = &line[name_start..name_end];
-        if self.last.0 != name {
+        // Before the first line, the last name is empty too.
+        if name.is_empty() || self.last.0 != name {
             let place = *self.places.get(name)?;
             self.last.0.clear();
             self.last.0.extend_from_slice(name);
