@@ -14,7 +14,7 @@ import pytest
 from dativo_engines import Connector, DecodeOptions, EngineOptions, ReadCatalog, Selection
 from dativo_engines.singer import SingerEngine
 from dativo_engines.singer._catalog import parse_catalog
-from dativo_protocols import Batch, BatchFiles, ConnectorError, Log, Message, Schema, State, StreamId
+from dativo_protocols import Batch, BatchFiles, ConnectorError, Log, Message, Rejects, Schema, State, StreamId
 
 Script = Callable[..., str]
 
@@ -275,6 +275,26 @@ def test_rows_of_batch_files_come_as_the_schema_says(kind: str, script: Script, 
     assert reading.rows_in == {StreamId("t"): 2}
     assert isinstance(seen[-1], BatchFiles)
     assert seen[-1].decoded
+
+
+def test_untyped_columns_of_batch_files_become_json(script: Script, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"any": ["text", '{"a":1}', None], "list": [[1], [], None]}), tmp_path / "file.parquet")
+    schema = {**SCHEMA, "schema": {"properties": {"any": {}, "list": {"type": "array"}}}, "key_properties": []}
+    seen, _ = read(script(says(schema, batch_message("parquet", str(tmp_path / "file.parquet")))), tmp_path)
+    assert rows(seen) == [{"any": '"text"', "list": "[1]"}, {"any": '{"a":1}', "list": "[]"}, {"any": None, "list": None}]
+
+
+def test_a_bad_value_in_a_batch_file_is_quarantined_alone(script: Script, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"id": [1.0, 2.5, 3.0], "name": ["a", "b", "c"]}), tmp_path / "file.parquet")
+    seen, reading = read(script(says(SCHEMA, batch_message("parquet", str(tmp_path / "file.parquet")))), tmp_path)
+    rejects = [row for message in seen if isinstance(message, Rejects) for row in pa.record_batch(message.data).to_pylist()]
+    assert [(row["column"], json.loads(row["record"])["name"]) for row in rejects] == [("id", "b")]
+    assert [row["name"] for row in rows(seen)] == ["a", "c"]
+    assert reading.rows_in == {StreamId("t"): 3}
 
 
 def test_a_missing_batch_file_names_itself(script: Script, tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from dativo_protocols import Batch, BatchFiles, ConnectorError, Schema
+from dativo_protocols import Batch, BatchFiles, ConnectorError, Rejects, Schema
 
 from dativo_engines._engine import DecodeOptions
 
@@ -18,31 +19,80 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 
 
-def read_files(message: BatchFiles, announced: Schema | None, options: DecodeOptions) -> Iterator[Batch]:
+def read_files(message: BatchFiles, announced: Schema | None, options: DecodeOptions) -> Iterator[Batch | Rejects]:
     """The rows of the files in order, as the stream's schema has them.
 
     Columns are matched by name: one that is missing is null, one that the JSON Schema does not have goes to
-    `_dativo_extra`. Nothing is converted with a loss.
+    `_dativo_extra`. Nothing is converted with a loss: a batch with a value that does not fit is decoded record by record, under
+    the job's rule for bad values; the line in its rejects is the row's number in that batch.
 
     Raises:
-        ConnectorError: There was no SCHEMA, a file cannot be read, or a value does not fit its column.
+        ConnectorError: There was no SCHEMA, or a file cannot be read.
+        ContractError: A value does not fit its column, and the job says to fail.
     """
     import pyarrow as pa
 
+    facts = {"stream": str(message.stream)}
     if announced is None:
-        raise ConnectorError(f"BATCH before the SCHEMA of stream `{message.stream}`", facts={"stream": str(message.stream)})
+        raise ConnectorError(f"BATCH before the SCHEMA of stream `{message.stream}`", facts=facts)
     schema = pa.schema(announced.data)
     properties = json.loads(announced.json_schema).get("properties") or {}
     for file in message.files:
         path = local_path(file, str(message.stream))
         try:
-            for table_part in _record_batches(path, message.format, message.compression):
-                batch = _conform(table_part, schema, set(properties), keep_extra=options.extra == "keep")
-                yield Batch(message.stream, batch, batch.num_rows, batch.nbytes)
-        except (pa.ArrowException, OSError) as error:
+            for part in _record_batches(path, message.format, message.compression):
+                yield from _decoded(part, announced, schema, set(properties), options)
+        except (pa.ArrowException, OSError, TypeError) as error:
             raise ConnectorError(
-                f"cannot read `{file}` of stream `{message.stream}`: {error}", facts={"stream": str(message.stream), "file": file}
+                f"cannot read `{file}` of stream `{message.stream}`: {error}", facts={**facts, "file": file}
             ) from error
+
+
+def _decoded(
+    part: pa.RecordBatch, announced: Schema, schema: pa.Schema, properties: set[str], options: DecodeOptions
+) -> Iterator[Batch | Rejects]:
+    import pyarrow as pa
+
+    try:
+        batch = _conform(part, schema, properties, keep_extra=options.extra == "keep")
+    except pa.ArrowInvalid:
+        yield from _by_record(part, announced, options)
+    else:
+        yield Batch(announced.stream, batch, batch.num_rows, batch.nbytes)
+
+
+def _by_record(part: pa.RecordBatch, announced: Schema, options: DecodeOptions) -> Iterator[Batch | Rejects]:
+    """The rows as the decoder takes them when they come as RECORD messages."""
+    from dativo_protocols import SingerDecoder, encode_json_lines
+
+    name = json.dumps(announced.stream.name).encode()
+    key = json.dumps(announced.primary_key).encode()
+    with tempfile.TemporaryFile() as file:
+        file.write(b'{"type":"SCHEMA","stream":%b,"key_properties":%b,"schema":%b}\n' % (name, key, announced.json_schema))
+        for line in encode_json_lines(part).splitlines():
+            file.write(b'{"type":"RECORD","stream":%b,"record":%b}\n' % (name, line))
+        file.seek(0)
+        decoder = SingerDecoder(file.fileno(), **decoder_options(options))
+        try:
+            for message in decoder:
+                if isinstance(message, (Batch, Rejects)):
+                    yield message
+        finally:
+            decoder.close()
+
+
+def decoder_options(options: DecodeOptions) -> dict[str, Any]:
+    """`DecodeOptions` as the decoder's keyword arguments."""
+    return {
+        "on_bad_value": options.on_bad_value,
+        "nested": options.nested,
+        "extra": options.extra,
+        "fields": {stream: list(fields) for stream, fields in options.fields.items()},
+        "types": {stream: dict(types) for stream, types in options.types.items()},
+        "max_record_bytes": options.max_record_bytes,
+        "memory_budget_bytes": options.memory_budget_bytes,
+        "threads": options.threads,
+    }
 
 
 def local_path(file: str, stream: str) -> str:
@@ -108,13 +158,35 @@ def _converted(column: pa.Array, field: pa.Field) -> pa.Array:
 
     if column.type == field.type:
         return column
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     is_json = (field.metadata or {}).get(b"ARROW:extension:name") == b"arrow.json"
-    if is_json and not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return pa.array([None if value is None else _json(value) for value in column.to_pylist()], pa.utf8())
+    if is_json:
+        return pa.array([None if value is None else _document(value) for value in column.to_pylist()], pa.utf8())
+    if is_text(column.type) != is_text(field.type):
+        raise pa.ArrowInvalid("text is read as the decoder reads it, not as Arrow casts it")
     if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(column.type) and column.type.tz is None:
         # A time without a zone is taken as UTC.
         column = column.cast(pa.timestamp(column.type.unit, "UTC"))
     return column.cast(field.type)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text, in whatever layout."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _document(value: object) -> str:
+    """JSON text of a value; formats without nested types keep an object or array as its JSON text already."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            json.loads(value)
+        except ValueError:
+            return _json(value)
+        return value
+    return _json(value)
 
 
 def _json(value: object) -> str:

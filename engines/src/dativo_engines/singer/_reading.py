@@ -21,6 +21,7 @@ from dativo_protocols import (
 )
 
 from dativo_engines._engine import Connector, DecodeOptions, EngineOptions, ReadCatalog
+from dativo_engines.singer._batch_files import decoder_options, read_files
 from dativo_engines.singer._catalog import message_names, own_method
 from dativo_engines.singer._flags import CATALOG, NEITHER, FlagMemory, catalog_flag, next_flag
 from dativo_engines.singer._selection import selected_catalog
@@ -138,18 +139,8 @@ class SingerReading:
             self._decoder.close()
         self._flag = flag
         self._process = session.start(arguments)
-        decode = self._streams.decode_options(self._options.decode, select=not flag)
-        self._decoder = SingerDecoder(
-            self._process.stdout,
-            on_bad_value=decode.on_bad_value,
-            nested=decode.nested,
-            extra=decode.extra,
-            fields={stream: list(fields) for stream, fields in decode.fields.items()},
-            types={stream: dict(types) for stream, types in decode.types.items()},
-            max_record_bytes=decode.max_record_bytes,
-            memory_budget_bytes=decode.memory_budget_bytes,
-            threads=decode.threads,
-        )
+        self._decode = self._streams.decode_options(self._options.decode, select=not flag)
+        self._decoder = SingerDecoder(self._process.stdout, **decoder_options(self._decode))
 
     def _messages(self) -> Iterator[Message]:
         decoder, session = self._decoder, self._session
@@ -175,11 +166,9 @@ class SingerReading:
             if isinstance(message, Schema):
                 schemas[stream] = message
             if isinstance(message, BatchFiles) and not message.decoded:
-                from dativo_engines.singer._batch_files import read_files
-
-                for batch in read_files(message, schemas.get(stream), self._options.decode):
-                    self._file_rows[stream] = self._file_rows.get(stream, 0) + batch.rows
-                    yield batch
+                for part in read_files(message, schemas.get(stream), self._decode):
+                    self._file_rows[stream] = self._file_rows.get(stream, 0) + part.rows
+                    yield part
                 message = replace(message, decoded=True)
             yield message
 
