@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from dativo._bookmarks import finished_full_refresh, remove_members, without_streams
 from dativo_protocols import ConfigError, StateError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dativo._bookmarks import finished_full_refresh, remove_members, without_streams
 
 STATE = b'{"bookmarks": {"a": {"x": 1.10}, "b" :{"y":1e400,"a":2}}, "currently_syncing":"a" , "z":0E-10}'
 
@@ -77,7 +78,9 @@ values = st.recursive(
 
 
 @given(st.dictionaries(names, values, max_size=4), names, st.sampled_from([None, 1]), st.booleans())
-def test_what_is_left_means_what_a_parser_would_leave(bookmarks: dict[str, object], name: str, indent: int, ascii_only: bool) -> None:
+def test_what_is_left_means_what_a_parser_would_leave(
+    bookmarks: dict[str, object], name: str, indent: int, ascii_only: bool
+) -> None:
     value = {"bookmarks": bookmarks, "x": 1}
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     left = {"bookmarks": {key: item for key, item in bookmarks.items() if key != name}, "x": 1}

@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dativo_protocols import ConfigError
+
 from dativo._job import Job, load_job
 from dativo._model import duration_seconds, size_bytes
-from dativo_protocols import ConfigError
 
 JOB = """\
 name: orders
@@ -175,5 +176,11 @@ def test_no_sizes(text: object) -> None:
 
 def test_defaults_are_those_of_the_documentation() -> None:
     job = Job.model_validate({"name": "x", "source": {"connector": "a"}, "target": {"connector": "b"}})
-    assert (job.tenant, job.on_bad_value, job.nested, job.extra, job.memory) == ("default", "quarantine", "json", "keep", 512 << 20)
+    assert (job.tenant, job.on_bad_value, job.nested, job.extra, job.memory) == (
+        "default",
+        "quarantine",
+        "json",
+        "keep",
+        512 << 20,
+    )
     assert (job.checkpoint.rows, job.checkpoint.bytes, job.checkpoint.seconds) == (1_000_000, 1 << 30, 60)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dativo._lock import JobLock
 from dativo_protocols import DativoError
 from dativo_sdk import JobKey
+
+from dativo._lock import JobLock
 
 JOB = JobKey("acme", "orders")
 HOLD = (
@@ -32,7 +33,9 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_second_run_is_told_who_is_first(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
-    with pytest.raises(DativoError, match=f"`acme/orders` is running already: run first, process {holder.pid}, started") as caught:
+    with pytest.raises(
+        DativoError, match=f"`acme/orders` is running already: run first, process {holder.pid}, started"
+    ) as caught:
         JobLock(tmp_path, JOB, "second").__enter__()
     assert caught.value.exit_code == 75
     assert caught.value.facts["run_id"] == "first"

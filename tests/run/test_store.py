@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dativo_protocols import StateError
+from dativo_sdk import JobKey
+
 from dativo import _store
 from dativo._report import Report
 from dativo._store import Store
-from dativo_protocols import StateError
-from dativo_sdk import JobKey
 
 JOB = JobKey("acme", "orders")
 
