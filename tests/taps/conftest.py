@@ -13,14 +13,14 @@ from tests.taps.servers import Server
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with servers.postgres(tmp_path_factory.mktemp("server")) as server:
+def postgres() -> Iterator[Server]:
+    with servers.postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with servers.mariadb(tmp_path_factory.mktemp("server")) as server:
+def mariadb() -> Iterator[Server]:
+    with servers.mariadb() as server:
         yield server
 
 

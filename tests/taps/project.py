@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from dativo_protocols import CatalogStream
 
 import dativo
 
@@ -31,10 +32,14 @@ class Project:
         assert ended.returncode == code, f"{arguments} exited {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout
 
-    def ask(self, command: str, reference: str, config: dict[str, Any], code: int = 0) -> Any:
-        """What `dativo COMMAND REFERENCE --json` says."""
+    def discover(self, reference: str, config: dict[str, Any]) -> tuple[CatalogStream, ...]:
+        """What the connector offers, by the Python API."""
+        return dativo.source(reference, config, project=self.folder).discover().streams
+
+    def check(self, reference: str, config: dict[str, Any], code: int = 0) -> Any:
+        """What `dativo check --json` says."""
         (self.folder / "config.json").write_text(json.dumps(config))
-        return json.loads(self.dativo(command, reference, "--config", "config.json", "--json", code=code))
+        return json.loads(self.dativo("check", reference, "--config", "config.json", "--json", code=code))
 
     def run(self, source: dict[str, Any], target: str = "duckdb", code: int = 0, **job: Any) -> dict[str, Any]:
         """Runs a job into DuckDB or Parquet; its report."""
@@ -49,6 +54,11 @@ class Project:
         with duckdb.connect(str(self.duckdb_path), read_only=True) as connection:
             connection.execute("set timezone = 'UTC'")
             return connection.execute(query).fetchall()
+
+    def tables(self) -> list[str]:
+        """Data tables of the DuckDB target, in order."""
+        names = self.rows("select table_name from duckdb_tables() order by 1")
+        return [name for (name,) in names if not name.startswith("_dativo") and not name.endswith("__quarantine")]
 
     def files(self, stream: str) -> list[dict[str, Any]]:
         """Committed rows of the Parquet target."""

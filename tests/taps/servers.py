@@ -9,6 +9,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,22 +65,21 @@ def program(name: str, package: str) -> str:
     pytest.skip(f"`{name}` is missing: install Debian's package `{package}`")
 
 
-def as_user(name: str, folder: Path) -> list[str]:
-    """A command prefix: the process ends with this one and, when this one is root, runs as `name`, who gets `folder`."""
-    prefix = ["setpriv", "--pdeathsig", "KILL"]
-    if os.getuid() != 0:
-        return prefix
-    try:
+@contextlib.contextmanager
+def folder_of(name: str) -> Iterator[tuple[Path, list[str]]]:
+    """A data folder, and the prefix of commands that work in it: they end with this process and, when it is root, run as `name`.
+
+    The folder is not below pytest's own: each pytest that starts closes those of the user to everybody else.
+    """
+    folder, prefix = Path(tempfile.mkdtemp(prefix="dativo-server-")), ["setpriv", "--pdeathsig", "KILL"]
+    if os.getuid() == 0:
         account = pwd.getpwnam(name)
-    except KeyError:
-        account = pwd.getpwnam("nobody")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in [folder, *folder.rglob("*")]:
-        os.chown(path, account.pw_uid, account.pw_gid)
-    for parent in folder.parents:
-        if parent.stat().st_uid == 0 and parent != Path("/") and "pytest" in str(parent):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    return [*prefix, "--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"]
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        prefix += ["--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"]
+    try:
+        yield folder, prefix
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_until_ready(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -98,8 +98,7 @@ def answers(server: Server) -> bool:
 
 
 @contextlib.contextmanager
-def running(command: list[str], server: Server, folder: Path) -> Iterator[Server]:
-    log = folder.with_suffix(".log")
+def running(command: list[str], server: Server, log: Path) -> Iterator[Server]:
     with log.open("wb") as output, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process:
         try:
             wait_until_ready(server, process, log)
@@ -112,84 +111,44 @@ def running(command: list[str], server: Server, folder: Path) -> Iterator[Server
                 process.kill()
 
 
+def prepare(command: list[str]) -> None:
+    made = subprocess.run(command, cwd="/", capture_output=True, text=True)
+    assert made.returncode == 0, f"{command}\n{made.stdout}\n{made.stderr}"
+
+
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[Server]:
+def postgres() -> Iterator[Server]:
     """A new, empty PostgreSQL; durability off, since nothing outlives the session."""
     initdb, server_program, psql = (program(name, "postgresql") for name in ("initdb", "postgres", "psql"))
-    data = folder / "postgres"
-    prefix = as_user("postgres", data)
-    arguments = [
-        "--pgdata",
-        str(data),
-        "--username",
-        "tester",
-        "--auth",
-        "trust",
-        "--encoding",
-        "UTF8",
-        "--locale",
-        "C.UTF-8",
-        "--no-sync",
-    ]
-    subprocess.run([*prefix, initdb, *arguments], cwd="/", check=True, capture_output=True)
-    port = free_port()
-    settings = [
-        "-c",
-        "fsync=off",
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        f"unix_socket_directories={data}",
-        "-c",
-        "timezone=UTC",
-    ]
-    uri = f"host=127.0.0.1 port={port} user=tester dbname=postgres"
-    server = Server(port, "tester", "postgres", (psql, uri, "-v", "ON_ERROR_STOP=1", "-XqAt"))
-    with running([*prefix, server_program, "-D", str(data), "-p", str(port), *settings], server, data) as ready:
-        yield ready
+    with folder_of("postgres") as (folder, prefix):
+        data, port = folder / "data", free_port()
+        arguments = ["--username", "tester", "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
+        prepare([*prefix, initdb, "--pgdata", str(data), *arguments])
+        settings = ["fsync=off", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "timezone=UTC"]
+        options = [word for setting in settings for word in ("-c", setting)]
+        uri = f"host=127.0.0.1 port={port} user=tester dbname=postgres"
+        server = Server(port, "tester", "postgres", (psql, uri, "-v", "ON_ERROR_STOP=1", "-XqAt"))
+        with running([*prefix, server_program, "-D", str(data), "-p", str(port), *options], server, folder / "log") as ready:
+            yield ready
 
 
 @contextlib.contextmanager
-def mariadb(folder: Path) -> Iterator[Server]:
+def mariadb() -> Iterator[Server]:
     """A new MariaDB with one empty database, `shop`."""
     daemon, install, client = (program(name, "mariadb-server") for name in ("mariadbd", "mariadb-install-db", "mariadb"))
-    data = folder / "mariadb"
-    prefix = as_user("mysql", data)
-    common = ["--no-defaults", f"--datadir={data}"]
-    subprocess.run(
-        [*prefix, install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
-        cwd="/",
-        check=True,
-        capture_output=True,
-    )
-    port = free_port()
-    init = data / "init.sql"
-    init.write_text(
-        "CREATE DATABASE shop CHARACTER SET utf8mb4;\n"
-        "CREATE USER tester@'%' IDENTIFIED BY 'correct horse';\n"
-        "GRANT ALL ON *.* TO tester@'%';\n"
-    )
-    init.chmod(0o644)
-    options = [
-        f"--port={port}",
-        "--bind-address=127.0.0.1",
-        "--skip-name-resolve",
-        f"--socket={data}/socket",
-        f"--init-file={init}",
-    ]
-    command = (
-        client,
-        "--no-defaults",
-        "--protocol=tcp",
-        "--host=127.0.0.1",
-        f"--port={port}",
-        "--user=tester",
-        "-BN",
-        "--default-character-set=utf8mb4",
-        "shop",
-    )
-    server = Server(port, "tester", "shop", command)
-    with running(
-        [*prefix, daemon, *common, *options, "--default-time-zone=+00:00", "--innodb-flush-log-at-trx-commit=0"], server, data
-    ) as ready:
-        yield ready
+    with folder_of("mysql") as (folder, prefix):
+        port, init = free_port(), folder / "init.sql"
+        common = ["--no-defaults", f"--datadir={folder / 'data'}"]
+        prepare([*prefix, install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"])
+        init.write_text(
+            "CREATE DATABASE shop CHARACTER SET utf8mb4;\n"
+            "CREATE USER tester@'%' IDENTIFIED BY 'correct horse';\n"
+            "GRANT ALL ON *.* TO tester@'%';\n"
+        )
+        init.chmod(0o644)
+        listen = [f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve", f"--socket={folder / 'socket'}"]
+        settings = [f"--init-file={init}", "--default-time-zone=+00:00", "--innodb-flush-log-at-trx-commit=0"]
+        connect = ["--protocol=tcp", "--host=127.0.0.1", f"--port={port}", "--user=tester", "--default-character-set=utf8mb4"]
+        server = Server(port, "tester", "shop", (client, "--no-defaults", *connect, "-BN", "shop"))
+        with running([*prefix, daemon, *common, *listen, *settings], server, folder / "log") as ready:
+            yield ready

@@ -142,14 +142,14 @@ def postgres_database(server: Server, **config: Any) -> Source:
     return Source(whole, streams, "shop-items", ["id"], "changed", "id", lambda: void(database.sql(tables.POSTGRES_LATER)))
 
 
-def mariadb_database(server: Server, stream: str = "{database}-items") -> Source:
+def mariadb_database(server: Server) -> Source:
     name = f"test{next(NUMBER)}"
     server.sql(f"create database {name} character set utf8mb4;")
     database = server.within(name)
     database.sql(tables.MARIADB)
-    config = {"host": "127.0.0.1", "port": str(server.port), "user": server.user, "password": server.password, "database": name}
-    streams = {f"{name}-items", f"{name}-orders"}
-    return Source(config, streams, f"{name}-items", ["id"], "changed", "id", lambda: void(database.sql(tables.MARIADB_LATER)))
+    base = {"host": "127.0.0.1", "port": str(server.port), "user": server.user, "password": server.password}
+    config = base | {"database": name, "filter_dbs": name}
+    return Source(config, {"items", "orders"}, "items", ["id"], "changed", "id", lambda: void(database.sql(tables.MARIADB_LATER)))
 
 
 def void(value: object) -> None:
