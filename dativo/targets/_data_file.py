@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-from dativo_protocols.errors import TargetError
+from dativo_protocols.errors import ConnectorError, ContractError, TargetError
 
 from dativo.targets._disk import refused
 
@@ -39,7 +39,7 @@ def read_data_file(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Ite
             hint="if its table was overwritten since the dataset was opened, open the dataset again",
             facts={"path": str(path)},
         ) from error
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, ContractError, ConnectorError) as error:
         raise TargetError(f"cannot read `{path}`: {error}", facts={"path": str(path)}) from error
     except OSError as error:
         raise refused(error, "read", path) from error

@@ -13,7 +13,7 @@ REJECTS = pa.schema([("line", pa.int64()), ("column", pa.utf8()), ("reason", pa.
 """Every quarantine's columns; see `dativo_protocols.Rejects`."""
 
 
-@lru_cache(maxsize=2048)
+# No cache here: pyarrow's schemas are equal, and hash alike, whatever the metadata that marks JSON.
 def pack_schema(schema: pa.Schema) -> tuple[str, bytes]:
     """The schema's id, and the bytes to keep."""
     payload = schema.serialize().to_pybytes()

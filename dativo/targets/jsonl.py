@@ -32,7 +32,7 @@ class JsonLinesWriter(FilesWriter):
 
 
 class _JsonLinesFile:
-    """Compressed batch by batch: gzip members and zstd frames may follow one another, and pyarrow's compressed stream has no level."""
+    """Compressed batch by batch, in gzip members and zstd frames of their own: pyarrow's compressed stream has no level."""
 
     def __init__(self, compression: str, path: Path, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
         self._file = pa.OSFile(str(path), "wb")

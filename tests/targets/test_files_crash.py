@@ -1,6 +1,7 @@
 """A writer killed with SIGKILL before and after every system call that changes the disk, then run again.
 
 Run as a script this module is the victim's side: it forks a writer for each instant, so that pyarrow is imported once.
+`python tests/targets/test_files_crash.py parquet first 0 1` tries every instant; the tests take every seventh.
 """
 
 from __future__ import annotations
@@ -128,9 +129,8 @@ def forked(work: Callable[[], None]) -> int:
         os._exit(1)
 
 
-def torture(kind: str, first: bool) -> int:
-    """Kills at each instant in turn, of a first run or of one on an existing dataset; returns how many instants there were."""
-    instant = 0
+def torture(kind: str, first: bool, instant: int, stride: int) -> int:
+    """Kills at every so many-th instant of a first run or of one on an existing dataset; returns the first past the end."""
     while True:
         with tempfile.TemporaryDirectory() as directory:
             root = Path(directory) / "data"
@@ -155,7 +155,7 @@ def torture(kind: str, first: bool) -> int:
                 assert left_over(root) == [path for path in left_over(root) if "/users/" in path]
 
             assert forked(after) == 0, f"instant {instant}"
-            instant += 1
+            instant += stride
 
 
 def reset(root: Path) -> None:
@@ -170,13 +170,15 @@ def reset(root: Path) -> None:
     target.close()
 
 
-@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
-@pytest.mark.parametrize("which", ["first", "later"])
-def test_a_run_killed_at_any_step_and_run_again_gives_the_rows_of_an_undisturbed_one(kind: str, which: str) -> None:
-    done = subprocess.run([sys.executable, __file__, kind, which], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("kind", "which", "offset"), [("parquet", "first", 0), ("parquet", "later", 2), ("jsonl", "first", 4), ("jsonl", "later", 5)]
+)
+def test_a_run_killed_at_any_step_and_run_again_gives_the_rows_of_an_undisturbed_one(kind: str, which: str, offset: int) -> None:
+    arguments = [sys.executable, __file__, kind, which, str(offset), "7"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 60
 
 
 if __name__ == "__main__":
-    print(torture(sys.argv[1], sys.argv[2] == "first"))
+    print(torture(sys.argv[1], sys.argv[2] == "first", int(sys.argv[3]), int(sys.argv[4])))

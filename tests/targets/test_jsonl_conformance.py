@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from writer_conformance import CHECKS, Check, run_check
+
+from dativo._dataset import dataset
+from dativo.targets.jsonl import JsonLinesWriter
+
+
+class JsonLinesCase:
+    modes = frozenset({"append", "overwrite"})
+
+    def make(self, tmp_path: Path) -> tuple[JsonLinesWriter, dict[str, Any]]:
+        return JsonLinesWriter(), {"path": str(tmp_path / "out")}
+
+    def read_table(self, config: Mapping[str, Any], table: str) -> pa.Table | None:
+        data = dataset(config["path"])
+        if table in data.tables:
+            return data.to_arrow(table)
+        return data.quarantine(table.removesuffix("__quarantine")).to_arrow() if table.endswith("__quarantine") else None
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_conformance(check: Check, tmp_path: Path) -> None:
+    run_check(check, JsonLinesCase(), tmp_path)
