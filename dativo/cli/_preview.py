@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dativo.cli import _terminal
+from dativo.cli._figures import number
 from dativo.cli._rows import OPTIONAL
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ __all__ = ["show_rows"]
 
 NARROWEST = 12
 WIDEST = 60
+GAP = 2
 
 
 def show_rows(stream: str, table: pa.Table) -> None:
     """Writes rows to stdout: names and types above, NULLs dim, what does not fit the width named below."""
-    from rich import box
     from rich.table import Table
     from rich.text import Text
 
@@ -30,21 +31,19 @@ def show_rows(stream: str, table: pa.Table) -> None:
     fields = [table.schema.field(i) for i in kept]
     cells = [[None if text is None else _one_line(text) for text in _texts(table.column(i))] for i in kept]
     heads = [(_one_line(field.name), type_name(field)) for field in fields]
-    widths = [min(_widest(head, column), WIDEST) for head, column in zip(heads, cells, strict=True)]
-    shown = _fitting(widths, console.width)
-    drawn = Table(box=box.SIMPLE_HEAD, title=_one_line(stream), title_justify="left", title_style="bold", pad_edge=False)
-    for i in shown:
-        name, kind = heads[i]
+    widths = _fitting([_widest(head, column) for head, column in zip(heads, cells, strict=True)], console.width)
+    drawn = Table(
+        box=None, title=_one_line(stream), title_justify="left", title_style="bold", pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for (name, kind), field, width in zip(heads, fields, widths, strict=False):
         header = Text.assemble((name, "bold"), "\n", (kind, "dim"))
-        drawn.add_column(
-            header, justify="right" if _is_number(fields[i]) else "left", no_wrap=True, overflow="ellipsis", max_width=WIDEST
-        )
+        drawn.add_column(header, justify="right" if _is_number(field) else "left", no_wrap=True, overflow="ellipsis", width=width)
     for row in range(table.num_rows):
-        drawn.add_row(*(Text("NULL", style="dim") if (text := cells[i][row]) is None else Text(text) for i in shown))
+        drawn.add_row(*(Text("NULL", style="dim") if (text := cells[i][row]) is None else Text(text) for i in range(len(widths))))
     console.print(drawn)
-    hidden = [heads[i][0] for i in range(len(heads)) if i not in shown]
+    hidden = [name for name, _ in heads[len(widths) :]]
     if hidden:
-        console.print(Text(f"{len(hidden)} more columns: {', '.join(hidden)}", style="dim"))
+        console.print(Text(f"{number(len(hidden), 'more column')}: {', '.join(hidden)}", style="dim"))
 
 
 def type_name(field: pa.Field) -> str:
@@ -97,13 +96,14 @@ def _widest(head: tuple[str, str], column: Sequence[str | None]) -> int:
     return max(cell_len(text) for text in (*head, *("NULL" if text is None else text for text in column)))
 
 
-def _fitting(widths: Sequence[int], total: int) -> list[int]:
-    """The first columns that fit when each may be cut down to a width that still tells something; at least one."""
+def _fitting(natural: Sequence[int], total: int) -> list[int]:
+    """Widths of the first columns, as many as fit; where space is short, the widest are cut, but not below `NARROWEST`."""
     shown: list[int] = []
-    used = 0
-    for i, width in enumerate(widths):
-        used += min(width, NARROWEST) + 2
-        if shown and used > total:
+    for width in natural:
+        if shown and sum(min(each, NARROWEST) + GAP for each in (*shown, width)) - GAP > total:
             break
-        shown.append(i)
-    return shown
+        shown.append(width)
+    widest = WIDEST
+    while widest > NARROWEST and sum(min(width, widest) + GAP for width in shown) - GAP > total:
+        widest -= 1
+    return [min(width, widest) for width in shown]

@@ -76,27 +76,35 @@ class _Csv:
     """CSV: JSON as its text, bytes in base64; a null is empty, an empty string `""`."""
 
     def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        import pyarrow as pa
         from pyarrow import csv
 
-        self._writer = csv.CSVWriter(file, _as_text(schema.empty_table().to_batches()[0]).schema)
+        self._schema = pa.schema([pa.field(field.name, _text_type(field.type)) for field in schema])
+        self._writer = csv.CSVWriter(file, self._schema)
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(_as_text(batch))
+        import pyarrow as pa
+
+        columns = [_as_text(column) for column in batch.columns]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def close(self) -> None:
         self._writer.close()
 
 
-def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _text_type(kind: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
-    columns = []
-    for column in batch.columns:
-        if isinstance(column, pa.ExtensionArray):
-            columns.append(column.storage)
-        elif pa.types.is_binary(column.type):
-            encoded = [None if value is None else b64encode(value).decode() for value in column.to_pylist()]
-            columns.append(pa.array(encoded, pa.string()))
-        else:
-            columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.storage_type
+    return pa.string() if pa.types.is_binary(kind) else kind
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    if isinstance(column, pa.ExtensionArray):
+        return column.storage
+    if pa.types.is_binary(column.type):
+        return pa.array([None if value is None else b64encode(value).decode() for value in column.to_pylist()], pa.string())
+    return column

@@ -85,6 +85,9 @@ class _Preview:
 
     usual_limit: int | None = ROWS_ON_TERMINAL
 
+    def __init__(self) -> None:
+        self._streams = 0
+
     def begin(self, stream: str, schema: pa.Schema) -> None:
         self._stream, self._schema = stream, schema
         self._batches: list[pa.RecordBatch] = []
@@ -97,7 +100,13 @@ class _Preview:
 
         from dativo.cli._preview import show_rows
 
-        show_rows(self._stream, pa.Table.from_batches(self._batches, self._schema))
+        table = pa.Table.from_batches(self._batches, self._schema)
+        if self._streams:
+            _terminal.write("\n")
+        show_rows(self._stream, table)
+        self._streams += 1
+        if table.num_rows == ROWS_ON_TERMINAL:
+            _terminal.note(f"the first {ROWS_ON_TERMINAL} rows; `--limit N` shows N")
 
 
 class _Lines:

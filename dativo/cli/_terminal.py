@@ -34,15 +34,35 @@ def prepare() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
-    sys.stdout = sys.stdout or _text(1)
-    sys.stderr = sys.stderr or _text(2)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    out = sys.stdout
+    raw = io.BufferedWriter(_Stdout(1, "wb", closefd=False))
+    encoding = out.encoding if out else "utf-8"
+    sys.stdout = io.TextIOWrapper(raw, encoding, "backslashreplace", line_buffering=os.isatty(1))
+    if sys.stderr is None:
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), "utf-8", write_through=True)
+    elif isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
 
 
-def _text(descriptor: int) -> io.TextIOWrapper:
-    return io.TextIOWrapper(open(descriptor, "wb", closefd=False), encoding="utf-8")
+class _Stdout(io.FileIO):
+    """Standard output, whoever writes to it; a full disk is an error of the target, not a bug."""
+
+    def write(self, data: Any) -> int:
+        """As `FileIO.write`.
+
+        Raises:
+            BrokenPipeError: Nobody reads it any more.
+            TargetError: It cannot be written.
+        """
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            abandon_stdout()
+            from dativo_protocols.errors import TargetError
+
+            raise TargetError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def is_terminal(*, stderr: bool = False) -> bool:
@@ -104,21 +124,8 @@ def printable(text: str) -> str:
 
 
 def flush() -> None:
-    """Flushes stdout.
-
-    Raises:
-        BrokenPipeError: Nobody reads it any more.
-        TargetError: It cannot be written, for example because a disk is full.
-    """
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        abandon_stdout()
-        from dativo_protocols.errors import TargetError
-
-        raise TargetError(f"cannot write to standard output: {error.strerror}") from error
+    """Flushes stdout; see `_Stdout.write` for what it raises."""
+    sys.stdout.flush()
 
 
 def abandon_stdout() -> None:

@@ -50,6 +50,13 @@ __all__ = ["read"]
     help="What becomes of a value that does not fit its column; `null` notes it in `_dativo_changes`.",
 )
 @click.option(
+    "--extra",
+    type=click.Choice(["keep", "drop", "fail"]),
+    default="keep",
+    show_default=True,
+    help="What becomes of a property that the schema does not name; `keep` puts it into `_dativo_extra`.",
+)
+@click.option(
     "--rejects", type=click.Path(), metavar="FILE", help="Write rows with such values to FILE, as JSON lines, and go on."
 )
 def read(
@@ -64,6 +71,7 @@ def read(
     no_discover: bool,
     output: str | None,
     on_bad_value: Literal["fail", "null"],
+    extra: Literal["keep", "drop", "fail"],
     rejects: str | None,
     as_json: bool,
 ) -> None:
@@ -73,6 +81,8 @@ def read(
     of one stream are its records; of several streams, each line is {"stream": NAME, "record": RECORD}. CONNECTOR may be a job's
     file, which brings its configuration. Nothing is committed, and no state is kept.
     """
+    from dativo_protocols.errors import ContractError
+
     source = open_source(
         connector,
         config,
@@ -93,9 +103,14 @@ def read(
                 fields=[field.strip() for field in select.split(",")] if select else None,
                 on_bad_value="quarantine" if reject else on_bad_value,
                 on_reject=partial(reject, name) if reject else None,
-                extra="keep",
+                extra=extra,
             ) as reader:
-                sink.begin(name, reader.schema)
-                for batch in reader.batches():
-                    sink.add(batch)
+                try:
+                    sink.begin(name, reader.schema)
+                    for batch in reader.batches():
+                        sink.add(batch)
+                except ContractError as error:
+                    if error.hint and "on_bad_value" in error.hint:
+                        error.hint = "`--on-bad-value null` nulls such values, `--rejects FILE` sets their rows aside"
+                    raise
                 sink.end()

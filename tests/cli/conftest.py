@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +90,21 @@ class Project:
             check=False,
         )
         return Result(ran.returncode, ran.stdout, ran.stderr, self.folder)
+
+    def on_terminal(self, *arguments: str, width: int = 100, height: int = 30, **environment: str) -> Result:
+        """Runs it with a terminal of its own as stdin, stdout and stderr; all it wrote is in `raw_out`."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        variables = {**self.environment, "TERM": "xterm-256color", **environment}
+        running = self.start(*arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=variables, start_new_session=True)
+        os.close(theirs)
+        written = b""
+        # Linux says EIO when the last process has left the terminal.
+        with contextlib.suppress(OSError):
+            while data := os.read(ours, 1 << 16):
+                written += data
+        os.close(ours)
+        return Result(running.wait(60), written.replace(b"\r\n", b"\n"), b"", self.folder)
 
 
 @pytest.fixture
