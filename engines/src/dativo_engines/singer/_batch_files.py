@@ -148,8 +148,12 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema, properties: set[str], *, 
     extra = [name for name in columns if name not in properties]
     if extra and keep_extra and batch.num_rows:
         rows = [{name: value for name, value in row.items() if value is not None} for row in batch.select(extra).to_pylist()]
-        arrays.append(pa.array([_json(row) if row else None for row in rows], pa.utf8()))
-        schema = schema.append(pa.field("_dativo_extra", pa.utf8(), metadata={"ARROW:extension:name": "arrow.json"}))
+        field = pa.field("_dativo_extra", pa.utf8(), metadata={"ARROW:extension:name": "arrow.json"})
+        # Newer pyarrow knows the extension type, older carries its name.
+        if hasattr(pa, "json_"):
+            field = pa.field("_dativo_extra", pa.json_())
+        arrays.append(json_array([_json(row) if row else None for row in rows], field.type))
+        schema = schema.append(field)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -160,15 +164,30 @@ def _converted(column: pa.Array, field: pa.Field) -> pa.Array:
         return column
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    is_json = (field.metadata or {}).get(b"ARROW:extension:name") == b"arrow.json"
-    if is_json:
-        return pa.array([None if value is None else _document(value) for value in column.to_pylist()], pa.utf8())
+    if is_json(field):
+        return json_array([None if value is None else _document(value) for value in column.to_pylist()], field.type)
     if is_text(column.type) != is_text(field.type):
         raise pa.ArrowInvalid("text is read as the decoder reads it, not as Arrow casts it")
     if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(column.type) and column.type.tz is None:
         # A time without a zone is taken as UTC.
         column = column.cast(pa.timestamp(column.type.unit, "UTC"))
     return column.cast(field.type)
+
+
+def is_json(field: pa.Field) -> bool:
+    """Whether it holds JSON text: `arrow.json`, which older pyarrow knows by its metadata only."""
+    named = (field.metadata or {}).get(b"ARROW:extension:name")
+    return named == b"arrow.json" or getattr(field.type, "extension_name", None) == "arrow.json"
+
+
+def json_array(texts: list[str | None], kind: pa.DataType) -> pa.Array:
+    """JSON texts as a column of that type."""
+    import pyarrow as pa
+
+    storage = getattr(kind, "storage_type", None)
+    if storage is None:
+        return pa.array(texts, kind)
+    return pa.ExtensionArray.from_storage(kind, pa.array(texts, storage))
 
 
 def is_text(kind: pa.DataType) -> bool:
