@@ -215,10 +215,11 @@ impl<'a> Cursor<'a> {
                     let object = self.byte() == b'{';
                     self.pos += 1;
                     self.skip_space();
+                    nesting.enter(object, limit)?;
                     if self.byte() == if object { b'}' } else { b']' } {
                         self.pos += 1;
+                        nesting.leave();
                     } else {
-                        nesting.enter(object, limit)?;
                         if object {
                             self.checked_key::<STRICT>(&mut problem)?;
                         }
@@ -371,7 +372,7 @@ mod tests {
     fn depth_has_a_limit() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert_eq!(skip(&nested(MAX_DEPTH)), Ok(MAX_DEPTH * 2));
-        assert_eq!(skip(&nested(MAX_DEPTH + 2)).unwrap_err().0, Broken::TooDeep);
+        assert_eq!(skip(&nested(MAX_DEPTH + 1)).unwrap_err().0, Broken::TooDeep);
         assert_eq!(skip(&nested(1_000_000)).unwrap_err().0, Broken::TooDeep);
     }
 

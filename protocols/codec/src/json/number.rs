@@ -318,6 +318,7 @@ mod tests {
             "0.10000000000000001",
             "3.14159265358979323846264338327",
             "123456789.123456789123",
+            "2204138485456065.3",
         ] {
             assert_eq!(
                 number(text).to_f64(),
@@ -339,17 +340,12 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             let value = f64::from_bits(bits ^ (bits >> 29));
             if value.is_finite() {
-                for text in [
-                    format!("{value:?}"),
-                    format!("{value:e}"),
-                    zmij::Buffer::new().format(value).to_owned(),
-                ] {
-                    assert_eq!(
-                        number(&text).to_f64().map(f64::to_bits),
-                        Ok(value.to_bits()),
-                        "{text}"
-                    );
-                }
+                let text = zmij::Buffer::new().format(value).to_owned();
+                assert_eq!(
+                    number(&text).to_f64().map(f64::to_bits),
+                    Ok(value.to_bits()),
+                    "{text}"
+                );
             }
         }
     }

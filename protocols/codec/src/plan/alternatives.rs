@@ -1,11 +1,15 @@
 //! A JSON Schema without its combinators: the plain schemas of which a value must meet one.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 
 use super::SchemaError;
 
 /// More alternatives than this are as good as anything at all.
 const MOST: usize = 64;
+/// A property whose schema takes more steps than this to resolve is JSON text.
+const MOST_VISITS: usize = 10_000;
 
 /// One plain schema (no `$ref`, `allOf`, `anyOf`, `oneOf`), and the references that led to it.
 #[derive(Debug, Clone, Default)]
@@ -22,86 +26,106 @@ pub(crate) enum Allowed {
     OneOf(Vec<Alternative>),
 }
 
-/// Resolves `schema`, which stands at `property` within `root` and was reached through `references`.
-pub(crate) fn allowed(
-    schema: &Value,
-    root: &Value,
-    references: &[String],
-    property: &str,
-) -> Result<Allowed, SchemaError> {
-    let Value::Object(map) = schema else {
-        return Ok(Allowed::Anything);
-    };
-    let mut plain = map.clone();
-    let mut parts: Vec<Allowed> = Vec::new();
-    if let Some(Value::String(pointer)) = plain.remove("$ref") {
-        if references.contains(&pointer) {
-            return Ok(Allowed::Anything);
-        }
-        let target = resolve(root, &pointer).ok_or_else(|| SchemaError::DanglingRef {
-            property: property.to_owned(),
-            pointer: pointer.clone(),
-        })?;
-        let mut inner = references.to_vec();
-        inner.push(pointer);
-        parts.push(allowed(target, root, &inner, property)?);
-    }
-    if let Some(Value::Array(all)) = plain.remove("allOf") {
-        for part in &all {
-            parts.push(allowed(part, root, references, property)?);
-        }
-    }
-    for key in ["anyOf", "oneOf"] {
-        if let Some(Value::Array(any)) = plain.remove(key) {
-            parts.push(union(&any, root, references, property)?);
-        }
-    }
-    let says_something = !plain.is_empty();
-    let mut alternatives = vec![Alternative {
-        schema: plain,
-        references: references.to_vec(),
-    }];
-    let (mut anything, count) = (0, parts.len());
-    for part in parts {
-        let Allowed::OneOf(choices) = part else {
-            anything += 1;
-            continue;
-        };
-        if alternatives.len() * choices.len() > MOST {
-            return Ok(Allowed::Anything);
-        }
-        alternatives = alternatives
-            .iter()
-            .flat_map(|left| choices.iter().filter_map(|right| merge(left, right)))
-            .collect();
-    }
-    // A part that allows anything restricts nothing; when all do, only what stands beside them counts.
-    let nothing_said = !says_something && anything == count;
-    Ok(if nothing_said {
-        Allowed::Anything
-    } else {
-        Allowed::OneOf(alternatives)
-    })
+/// Takes the schemas below one root apart.
+pub(crate) struct Resolver<'s> {
+    pub root: &'s Value,
+    /// Schemas that may still be looked at. Definitions that refer to one another in many ways would never end.
+    pub budget: Cell<usize>,
 }
 
-fn union(
-    branches: &[Value],
-    root: &Value,
-    references: &[String],
-    property: &str,
-) -> Result<Allowed, SchemaError> {
-    let mut alternatives = Vec::new();
-    for branch in branches {
-        match allowed(branch, root, references, property)? {
-            Allowed::Anything => return Ok(Allowed::Anything),
-            Allowed::OneOf(choices) => alternatives.extend(choices),
+impl<'s> Resolver<'s> {
+    /// With the budget for one property.
+    pub(crate) fn new(root: &'s Value) -> Self {
+        Self {
+            root,
+            budget: Cell::new(MOST_VISITS),
         }
     }
-    Ok(if alternatives.len() > MOST {
-        Allowed::Anything
-    } else {
-        Allowed::OneOf(alternatives)
-    })
+
+    /// What `schema` allows, which stands at `property` and was reached through `references`.
+    pub(crate) fn allowed(
+        &self,
+        schema: &Value,
+        references: &[String],
+        property: &str,
+    ) -> Result<Allowed, SchemaError> {
+        let Value::Object(map) = schema else {
+            return Ok(Allowed::Anything);
+        };
+        if self.budget.get() == 0 {
+            return Ok(Allowed::Anything);
+        }
+        self.budget.set(self.budget.get() - 1);
+        let mut plain = map.clone();
+        let mut parts: Vec<Allowed> = Vec::new();
+        if let Some(Value::String(pointer)) = plain.remove("$ref") {
+            if references.contains(&pointer) {
+                return Ok(Allowed::Anything);
+            }
+            let target = resolve(self.root, &pointer).ok_or_else(|| SchemaError::DanglingRef {
+                property: property.to_owned(),
+                pointer: pointer.clone(),
+            })?;
+            let mut inner = references.to_vec();
+            inner.push(pointer);
+            parts.push(self.allowed(target, &inner, property)?);
+        }
+        if let Some(Value::Array(all)) = plain.remove("allOf") {
+            for part in &all {
+                parts.push(self.allowed(part, references, property)?);
+            }
+        }
+        for key in ["anyOf", "oneOf"] {
+            if let Some(Value::Array(any)) = plain.remove(key) {
+                parts.push(self.union(&any, references, property)?);
+            }
+        }
+        let says_something = !plain.is_empty();
+        let mut alternatives = vec![Alternative {
+            schema: plain,
+            references: references.to_vec(),
+        }];
+        let (mut anything, count) = (0, parts.len());
+        for part in parts {
+            let Allowed::OneOf(choices) = part else {
+                anything += 1;
+                continue;
+            };
+            if alternatives.len() * choices.len() > MOST {
+                return Ok(Allowed::Anything);
+            }
+            alternatives = alternatives
+                .iter()
+                .flat_map(|left| choices.iter().filter_map(|right| merge(left, right)))
+                .collect();
+        }
+        // A part that allows anything restricts nothing; when all do, only what stands beside them counts.
+        let nothing_said = !says_something && anything == count;
+        Ok(if nothing_said {
+            Allowed::Anything
+        } else {
+            Allowed::OneOf(alternatives)
+        })
+    }
+
+    fn union(
+        &self,
+        branches: &[Value],
+        references: &[String],
+        property: &str,
+    ) -> Result<Allowed, SchemaError> {
+        let mut alternatives = Vec::new();
+        for branch in branches {
+            match self.allowed(branch, references, property)? {
+                Allowed::Anything => return Ok(Allowed::Anything),
+                Allowed::OneOf(choices) => alternatives.extend(choices),
+            }
+            if alternatives.len() > MOST {
+                return Ok(Allowed::Anything);
+            }
+        }
+        Ok(Allowed::OneOf(alternatives))
+    }
 }
 
 /// The value of a JSON pointer in a URI fragment (`#/definitions/x`), percent-encoding and `~` escapes resolved.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::SchemaError;
-use super::alternatives::{Allowed, Alternative, allowed, type_names};
+use super::alternatives::{Allowed, Alternative, Resolver, type_names};
 use super::options::Nested;
 use super::types::{ColumnType, Shape};
 
@@ -24,14 +24,21 @@ enum Kind {
 
 /// Reads the schemas of a record's properties.
 pub(crate) struct SchemaReader<'s> {
-    pub root: &'s Value,
-    pub nested: Nested,
+    resolver: Resolver<'s>,
+    nested: Nested,
 }
 
-impl SchemaReader<'_> {
+impl<'s> SchemaReader<'s> {
+    pub(crate) fn new(root: &'s Value, nested: Nested) -> Self {
+        Self {
+            resolver: Resolver::new(root),
+            nested,
+        }
+    }
+
     /// The properties of the records, in order, with their types.
     pub(crate) fn properties(&self) -> Result<Vec<(String, ColumnType)>, SchemaError> {
-        match allowed(self.root, self.root, &[], "")? {
+        match self.resolver.allowed(self.resolver.root, &[], "")? {
             Allowed::Anything => Ok(Vec::new()),
             Allowed::OneOf(alternatives) => self.merged_properties(&alternatives, 0),
         }
@@ -49,7 +56,11 @@ impl SchemaReader<'_> {
                 continue;
             };
             for (name, schema) in schemas {
-                let kind = self.kind(schema, &alternative.references, name, depth)?;
+                let kind = if depth == 0 {
+                    self.property_kind(schema, &alternative.references, name)?
+                } else {
+                    self.kind(schema, &alternative.references, name, depth)?
+                };
                 match properties.iter_mut().find(|(known, _)| known == name) {
                     Some((_, known)) => *known = union(known.clone(), kind),
                     None => properties.push((name.clone(), kind)),
@@ -62,6 +73,24 @@ impl SchemaReader<'_> {
             .collect())
     }
 
+    /// The kind of a property of the records, if it can be found out with reasonable effort.
+    fn property_kind(
+        &self,
+        schema: &Value,
+        references: &[String],
+        name: &str,
+    ) -> Result<Kind, SchemaError> {
+        self.resolver
+            .budget
+            .set(Resolver::new(self.resolver.root).budget.get());
+        let kind = self.kind(schema, references, name, 0)?;
+        Ok(if self.resolver.budget.get() == 0 {
+            Kind::Mixed
+        } else {
+            kind
+        })
+    }
+
     fn kind(
         &self,
         schema: &Value,
@@ -69,7 +98,8 @@ impl SchemaReader<'_> {
         property: &str,
         depth: usize,
     ) -> Result<Kind, SchemaError> {
-        let Allowed::OneOf(alternatives) = allowed(schema, self.root, references, property)? else {
+        let Allowed::OneOf(alternatives) = self.resolver.allowed(schema, references, property)?
+        else {
             return Ok(Kind::Mixed);
         };
         let mut all = Kind::Null;

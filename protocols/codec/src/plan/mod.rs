@@ -109,11 +109,7 @@ impl StreamPlan {
                 })?;
             overrides.insert(column.as_str(), column_type);
         }
-        let mut properties = SchemaReader {
-            root: &root,
-            nested: options.nested,
-        }
-        .properties()?;
+        let mut properties = SchemaReader::new(&root, options.nested).properties()?;
         for key in key_properties {
             if !properties.iter().any(|(name, _)| name == key) {
                 properties.push((key.clone(), ColumnType::Json));
