@@ -29,6 +29,13 @@ def _nothing_is_empty(value: object) -> object:
     return {} if value is None else value
 
 
+def _list_or_nothing(schema: dict[str, Any]) -> None:
+    """What the validators take besides."""
+    mapping = next(each for each in schema["anyOf"] if each.get("type") == "object")
+    mapping["additionalProperties"] = {"anyOf": [mapping["additionalProperties"], {"type": "null"}]}
+    schema["anyOf"].append({"type": "array", "items": {"type": "string"}})
+
+
 def _names_are_keys(value: object) -> object:
     return {str(name): {} for name in value} if isinstance(value, list) else value
 
@@ -67,7 +74,9 @@ class SourceConfig(Model):
     config: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Handed to the connector, over the recipe's and the tenant's."""
     streams: Annotated[
-        dict[str, Annotated[StreamConfig, BeforeValidator(_nothing_is_empty)]] | None, BeforeValidator(_names_are_keys)
+        dict[str, Annotated[StreamConfig, BeforeValidator(_nothing_is_empty)]] | None,
+        BeforeValidator(_names_are_keys),
+        Field(json_schema_extra=_list_or_nothing),
     ] = None
     """What to read, by stream name or pattern (`*`, `?`, `[…]`), or a list of them; the last that matches wins. Left out, all."""
     catalog: str | None = None
@@ -120,7 +129,9 @@ class Job(Model):
     source: SourceConfig
     target: TargetConfig
     checkpoint: CheckpointConfig = CheckpointConfig()
-    on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine"
+    on_bad_value: Annotated[
+        Literal["quarantine", "null", "fail"], Field(json_schema_extra={"enum": ["quarantine", "null", "fail", None]})
+    ] = "quarantine"
     """What happens to a value that does not fit its column."""
     nested: Literal["json", "struct"] = "json"
     """Objects and arrays as JSON text, or as structs and lists where their shape is known."""

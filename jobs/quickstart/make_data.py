@@ -49,7 +49,9 @@ def main(folder: Path) -> None:
         placed += timedelta(minutes=chance.randrange(1, 180))
         sku, _, price = chance.choice(products)
         quantity = chance.randrange(1, 6)
-        orders.append((number, chance.randrange(1, 301), sku, quantity, f"{quantity * float(price):.2f}", f"{placed:%Y-%m-%dT%H:%M:%SZ}"))
+        orders.append(
+            (number, chance.randrange(1, 301), sku, quantity, f"{quantity * float(price):.2f}", f"{placed:%Y-%m-%dT%H:%M:%SZ}")
+        )
     write(folder / "orders.csv", ("id", "customer_id", "sku", "quantity", "amount", "placed_at"), orders)
 
 

@@ -184,9 +184,7 @@ def test_every_pass_reads_anew(orders: Any) -> None:
 
 
 def test_a_reader_that_is_left_ends_its_connector(orders: Any, say: Any, tmp_path: Path) -> None:
-    orders.says(
-        say.schema("orders", id="integer"), say.record("orders", id=1), say.state({}), "#sleep 60", f"#touch {tmp_path}/late"
-    )
+    orders.says(say.schema("orders", id="integer"), say.record("orders", id=1), say.state({}), "#sleep 60")
     with open_source(orders).read("orders") as reader:
         assert reader.schema.names == ["id"]
         assert running(str(tmp_path))
