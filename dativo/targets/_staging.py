@@ -122,9 +122,9 @@ class Lane:
         self._buffer, self._buffered, self._rows = [], 0, 0
         return batches, nbytes
 
-    def _is_full(self) -> bool:
+    def _is_full(self, group_bytes: int) -> bool:
         nbytes, rows = (0, 0) if self._spill is None else (self._spill.nbytes, self._spill.rows)
-        return self._buffered + nbytes >= GROUP_BYTES or self._rows + rows >= GROUP_ROWS
+        return self._buffered + nbytes >= group_bytes or self._rows + rows >= GROUP_ROWS
 
 
 class Staging:
@@ -133,6 +133,8 @@ class Staging:
     def __init__(self, root: Path, plan: FilePlan) -> None:
         self._root = root
         self._plan = plan
+        # Small files have small groups: a file ends with the group that reaches its size.
+        self._group_bytes = min(GROUP_BYTES, max(plan.file_bytes, 1 << 20))
         self._encoders = ThreadPoolExecutor(THREADS, thread_name_prefix="dativo-encode")
         # Separate threads: a slow disk must not keep the encoders waiting.
         self._syncers = ThreadPoolExecutor(8, thread_name_prefix="dativo-sync")
@@ -168,7 +170,7 @@ class Staging:
         lane._buffered += nbytes
         lane._rows += batch.num_rows
         self._buffered += nbytes
-        if lane._is_full():
+        if lane._is_full(self._group_bytes):
             self._flush(lane)
         while self._buffered > BUFFERED_BYTES:
             largest = max(self._lanes, key=_buffered)
