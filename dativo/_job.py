@@ -130,7 +130,8 @@ class Job(Model):
     target: TargetConfig
     checkpoint: CheckpointConfig = CheckpointConfig()
     on_bad_value: Annotated[
-        Literal["quarantine", "null", "fail"], Field(json_schema_extra={"enum": ["quarantine", "null", "fail", None]})
+        Literal["quarantine", "null", "fail"],
+        Field(json_schema_extra={"type": ["string", "null"], "enum": ["quarantine", "null", "fail", None]}),
     ] = "quarantine"
     """What happens to a value that does not fit its column."""
     nested: Literal["json", "struct"] = "json"
