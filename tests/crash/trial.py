@@ -114,15 +114,15 @@ class Trial:
             time.sleep(0.02)
 
     def left_over(self) -> list[str]:
-        """Temporary files of the project that a finished run should have removed."""
-        return [str(path) for path in (self.folder / ".dativo" / "tmp").rglob("*")]
+        """Temporary files that the next run should have removed: configurations with secrets in them, above all."""
+        return [str(path) for path in (self.folder / ".dativo" / "tmp").rglob("*") if path.name != "lock"]
 
     def sums(self) -> dict[str, Sum]:
         """What a reader sees in the target; a stream without a table is left out."""
         with duckdb.connect() as connection:
             # Text is summed as bytes: the value is compared, not how a target types it.
             tables = self.tables(connection)
-            query = "select count(*), count(distinct id), coalesce(sum(hash(id, amount::varchar, text, epoch_us(at))), 0) from "
+            query = 'select count(*), count(distinct id), coalesce(sum(hash(id, amount::varchar, "text", epoch_us("at"))), 0) from '
             return {stream: Sum(*connection.execute(query + table).fetchall()[0]) for stream, table in tables.items()}
 
     def tables(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
