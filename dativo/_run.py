@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -12,7 +13,7 @@ from typing import Any
 from dativo_engines import Connector, DecodeOptions, Engine, EngineOptions, Redactor, load_engine
 from dativo_protocols import Catalog
 from dativo_protocols.errors import ConfigError, ConnectorError, DativoError
-from dativo_sdk import WriteCatalog
+from dativo_sdk import WriteCatalog, Writer
 
 from dativo._handover import handed_over, starting_state
 from dativo._interruption import Interruption
@@ -155,45 +156,52 @@ class _Attempt:
         self._rules = StreamRules(job.job.source.streams)
 
     def run(self) -> None:
-        job = self._job
-        writer = load_target(job.job.target.connector)
-        catalog = WriteCatalog(job.key, self._report.run_id)
+        writer = load_target(self._job.job.target.connector)
         try:
-            self._progress.phase("starting")
-            committed = writer.initialize(job.target_config, catalog)
-            self._report.state_before = self._report.state_after = committed
-            plan = self._plan()
-            state = starting_state(self._store, job.key, writer, committed, self._log)
-            self._report.state_before = self._report.state_after = state
-            pipeline = Pipeline(
-                job.job,
-                self._rules,
-                writer,
-                catalog,
-                write_modes=write_modes(writer),
-                report=self._report,
-                progress=self._progress,
-                interruption=self._interruption,
-                committed=self._record,
-                log=self._log,
-            )
-            handed = handed_over(state, job.job, self._rules, plan)
-            self._progress.phase("starting")
-            engine = self._engine(plan)
-            with self._interruption.allowed:
-                reading = engine.read(job.source_config, plan.catalog, handed)
-                reading.__enter__()
-            try:
-                pipeline.run(reading)
-            except BaseException as error:
-                reading.__exit__(type(error), error, error.__traceback__)
-                raise
-            reading.__exit__(None, None, None)
-            if plan.catalog is None:
-                for name in unread(self._rules, pipeline.streams):
-                    self._warn(f"the connector sent nothing of stream `{name}`")
-        finally:
-            writer.close()
+            self._move(writer)
+        except BaseException:
+            # What went wrong first is what the user needs to know.
+            with contextlib.suppress(DativoError):
+                writer.close()
+            raise
+        writer.close()
+
+    def _move(self, writer: Writer) -> None:
+        job = self._job
+        catalog = WriteCatalog(job.key, self._report.run_id)
+        self._progress.phase("starting")
+        committed = writer.initialize(job.target_config, catalog)
+        self._report.state_before = self._report.state_after = committed
+        plan = self._plan()
+        state = starting_state(self._store, job.key, writer, committed, self._log)
+        self._report.state_before = self._report.state_after = state
+        pipeline = Pipeline(
+            job.job,
+            self._rules,
+            writer,
+            catalog,
+            write_modes=write_modes(writer),
+            report=self._report,
+            progress=self._progress,
+            interruption=self._interruption,
+            committed=self._record,
+            log=self._log,
+        )
+        handed = handed_over(state, job.job, self._rules, plan)
+        self._progress.phase("starting")
+        engine = self._engine(plan)
+        with self._interruption.allowed:
+            reading = engine.read(job.source_config, plan.catalog, handed)
+            reading.__enter__()
+        try:
+            pipeline.run(reading)
+        except BaseException as error:
+            reading.__exit__(type(error), error, error.__traceback__)
+            raise
+        reading.__exit__(None, None, None)
+        if plan.catalog is None:
+            for name in unread(self._rules, pipeline.streams):
+                self._warn(f"the connector sent nothing of stream `{name}`")
 
     def _plan(self) -> ReadPlan:
         catalog = self._catalog()
