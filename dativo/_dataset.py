@@ -26,7 +26,7 @@ def dataset(path: str | Path) -> Dataset:
         ConfigError: No target has ever written there.
         TargetError: The commit log is damaged.
     """
-    return Dataset(Path(path).absolute())
+    return Dataset(Path(path).expanduser().absolute())
 
 
 class Rows:

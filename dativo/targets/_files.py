@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +15,16 @@ from dativo_protocols import Batch, Rejects, StreamId
 from dativo_protocols.errors import ConfigError, DativoError, TargetError
 from dativo_sdk import ConfiguredStream, Receipt, SchemaChange, WriteCatalog
 
-from dativo._evolution import conform, evolve, same_type, type_text
+from dativo._evolution import conform, evolve
 from dativo._names import assign, quarantine_name, table_name
 from dativo.targets._commit_log import CommitLog, job_hash
 from dativo.targets._commit_record import DataFile, Picture, Record, Table, TableChange
+from dativo.targets._concurrent_jobs import refuse_clash, schema_changes
 from dativo.targets._disk import refused
+from dativo.targets._file_options import FileOption, read_options
 from dativo.targets._kept_schema import REJECTS, load_schema, pack_schema
 from dativo.targets._staging import FilePlan, Lane, Opener, Staging
 from dativo.targets._widening import check_widening
-
-
-@dataclass(frozen=True, slots=True)
-class FileOption:
-    """One configuration key: its default, and what it may be: one of the choices, or a number of at least `least`."""
-
-    default: str | int
-    choices: tuple[str, ...] = ()
-    least: int = 0
-
-
-COMMON_OPTIONS: Mapping[str, FileOption] = {
-    "file_size_bytes": FileOption(128 << 20, least=1),
-    "keep_replaced_seconds": FileOption(900, least=0),
-}
 
 
 @dataclass(slots=True)
@@ -90,7 +76,7 @@ class FilesWriter:
 
         Deletes files of this job that no commit names, and files of any job replaced `keep_replaced_seconds` ago or earlier.
         """
-        root, options = self._configured(config)
+        root, options = read_options(config, self.options)
         for stream in catalog.streams.values():
             _refuse_merge(stream)
         self._catalog = catalog
@@ -195,21 +181,6 @@ class FilesWriter:
             raise TargetError("the target is not open")
         return self._log, self._staging
 
-    def _configured(self, config: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
-        known = {**COMMON_OPTIONS, **self.options}
-        valid = ", ".join(f"`{key}`" for key in ("path", *known))
-        for key in config:
-            if key != "path" and key not in known:
-                raise ConfigError(
-                    f"unknown key `{key}` in the target's configuration", hint=f"valid keys: {valid}", facts={"key": key}
-                )
-        path = config.get("path")
-        if not isinstance(path, (str, Path)) or not str(path):
-            raise ConfigError("the target's configuration needs `path`", hint="name a directory; it is made when it is not there")
-        return Path(path).absolute(), {
-            key: _checked(key, config.get(key, option.default), option) for key, option in known.items()
-        }
-
     def _clean(self, picture: Picture, keep_seconds: int) -> None:
         now = time.time()
         for path, at in list(picture.removed.items()):
@@ -291,7 +262,7 @@ class FilesWriter:
     ) -> None:
         """Adds the stream's part to a record; another job may have committed to the same table in the meantime."""
         table = picture.tables.get(stream.id)
-        _refuse_clash(stream, picture)
+        refuse_clash(picture, stream.id, stream.table, stream.quarantine, stream.columns)
         before = None if table is None or table.schema is None else load_schema(picture.schemas[table.schema])
         after = stream.schema if stream.announced else before
         added = files[id(stream.lane)] if stream.lane else []
@@ -316,7 +287,7 @@ class FilesWriter:
         used = {file.schema for file in (*added, *rejects)} | ({change.schema} if change.schema else set())
         for name in used - picture.schemas.keys():
             record.schemas[name] = self._kept[name]
-        changes += _schema_changes(stream.id, before, after)
+        changes += schema_changes(stream.id, before, after)
 
     def _keep(self, schema: pa.Schema) -> str:
         """The schema's id; what it stands for goes into the record that first uses it."""
@@ -329,19 +300,6 @@ def _files_of(picture: Picture, stream: StreamId) -> list[DataFile]:
     return list(table.files.values()) if table else []
 
 
-def _schema_changes(stream: StreamId, before: pa.Schema | None, after: pa.Schema | None) -> Iterator[SchemaChange]:
-    if after is None:
-        return
-    if before is None:
-        yield SchemaChange(stream, "table", None, None, None)
-        return
-    for column in after:
-        if column.name not in before.names:
-            yield SchemaChange(stream, "column", column.name, None, type_text(column))
-        elif not same_type(before.field(column.name), column):
-            yield SchemaChange(stream, "type", column.name, type_text(before.field(column.name)), type_text(column))
-
-
 def _refuse_merge(stream: ConfiguredStream) -> None:
     if stream.write_mode == "merge":
         raise ConfigError(
@@ -351,45 +309,6 @@ def _refuse_merge(stream: ConfiguredStream) -> None:
         )
 
 
-def _refuse_clash(stream: _Stream, picture: Picture) -> None:
-    """Names that this run chose while another job chose the same ones, or others for the same things: the next run sees them."""
-    table = picture.tables.get(stream.id)
-    others = {
-        _fold(name)
-        for known, other in picture.tables.items()
-        if known != stream.id
-        for name in (other.table, other.quarantine or "")
-    }
-    columns = (table.columns if table else {}) | stream.columns
-    if (
-        (table is not None and table.table != stream.table)
-        or (table is not None and table.quarantine and stream.quarantine and table.quarantine != stream.quarantine)
-        or {_fold(stream.table), _fold(stream.quarantine or stream.table)} & others
-        or (table is not None and any(stream.columns.get(name, safe) != safe for name, safe in table.columns.items()))
-        or len({_fold(safe) for safe in columns.values()}) != len(columns)
-    ):
-        raise TargetError(
-            f"another job has just given a name that stream `{stream.id}` needs",
-            hint="run again: the names are settled now",
-            retryable=True,
-            facts={"stream": str(stream.id)},
-        )
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", name.casefold())
-
-
 def _run_name(run_id: str) -> str:
     """The run's part of file names."""
     return run_id if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", run_id) else hashlib.sha256(run_id.encode()).hexdigest()[:12]
-
-
-def _checked(key: str, value: Any, option: FileOption) -> Any:
-    if option.choices:
-        if value not in option.choices:
-            valid = ", ".join(f"`{choice}`" for choice in option.choices)
-            raise ConfigError(f"`{key}` cannot be `{value}`", hint=f"valid values: {valid}", facts={"key": key})
-    elif not isinstance(value, int) or isinstance(value, bool) or value < option.least:
-        raise ConfigError(f"`{key}` must be a whole number of at least {option.least}", facts={"key": key})
-    return value

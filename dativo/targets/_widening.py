@@ -96,5 +96,9 @@ def _extremes(path: Path, field: pa.Field) -> pa.Array | None:
                 if column.statistics is not None and column.statistics.null_count == column.num_values:
                     continue
                 return None
-            values += [column.statistics.min, column.statistics.max]
+            try:
+                values += [column.statistics.min, column.statistics.max]
+            except (ValueError, OverflowError):
+                # A moment that Python's calendar does not have.
+                return None
     return convert(pa.array(values), pa.field(field.name, pa.array(values).type), field) if values else pa.array([], field.type)

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dativo._exact_text import is_json
-from dativo.targets._files import FileOption, FilesWriter
+from dativo.targets._file_options import FileOption
+from dativo.targets._files import FilesWriter
 from dativo.targets._staging import Opener
 
 __all__ = ["ParquetWriter"]

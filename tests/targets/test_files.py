@@ -21,6 +21,8 @@ from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
 from writer_conformance import ORDERS, batch, rejects
 
 from dativo._dataset import dataset
+from dativo.targets._file_options import COMMON_OPTIONS
+from dativo.targets.jsonl import JsonLinesWriter
 from dativo.targets.parquet import ParquetWriter
 
 ONE, TWO = JobKey("acme", "one"), JobKey("acme", "two")
@@ -66,6 +68,14 @@ def test_a_wrong_configuration_is_named_and_the_valid_one_listed(config: dict[st
         ParquetWriter().initialize(config, WriteCatalog(ONE, "run1"))
     if "unknown" in message:
         assert "`path`, `file_size_bytes`, `keep_replaced_seconds`, `compression`" in (caught.value.hint or "")
+
+
+def test_the_documentation_lists_every_option_and_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+    for key, option in {**COMMON_OPTIONS, **ParquetWriter.options, **JsonLinesWriter.options}.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{key}` |")]
+        assert str(option.default) in row
+        assert all(f"`{choice}`" in row for choice in option.choices)
 
 
 def test_merge_is_refused_with_the_target_that_can(tmp_path: Path) -> None:
