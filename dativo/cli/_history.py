@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["existing_store", "find_job", "find_run", "open_store", "read_state", "refuse_while_running"]
 
+RUNS_LOOKED_AT = 1000
+
 
 def open_store() -> Store:
     """The project's store; made where there is none."""
@@ -71,7 +73,11 @@ def find_run(store: Store | None, run_id: str) -> RunEntry:
 
     found = store.run(run_id) if store else None
     if found is None:
-        raise ConfigError(f"there is no run `{run_id}`, or more than one begins so", hint="`dativo runs` lists them")
+        alike = [run.run_id for run in store.runs(limit=RUNS_LOOKED_AT) if run.run_id.startswith(run_id)] if store else []
+        if alike:
+            newest = ", ".join(f"`{each}`" for each in alike[:3])
+            raise ConfigError(f"more than one run begins with `{run_id}`", hint=f"the newest are: {newest}")
+        raise ConfigError(f"there is no run `{run_id}`", hint="`dativo runs` lists them")
     return found
 
 

@@ -8,11 +8,11 @@ import select
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "end_when_nobody_reads", "interruptible"]
+__all__ = ["Interrupted", "end_when_nobody_reads", "interruptible", "spoken_through"]
 
 LOOKS_SECONDS = 0.2
 
@@ -27,6 +27,25 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.signal = name
+
+
+def _write(line: str) -> None:
+    # A newline first: the terminal has echoed `^C`.
+    os.write(2, f"\n{line}\n".encode())
+
+
+_say: Callable[[str], None] = _write
+
+
+@contextmanager
+def spoken_through(say: Callable[[str], None]) -> Iterator[None]:
+    """Lets the word on an interruption go through what owns the terminal just now."""
+    global _say
+    _say = say
+    try:
+        yield
+    finally:
+        _say = _write
 
 
 @contextmanager
@@ -47,7 +66,7 @@ def interruptible(*, quiet: bool) -> Iterator[None]:
         for each in handled:
             signal.signal(each, signal.SIG_DFL)
         if not quiet:
-            os.write(2, b"\ninterrupted: stopping in order; a second signal stops at once\n")
+            _say("interrupted: stopping in order; a second signal stops at once")
         raise Interrupted(signal.Signals(number).name)
 
     for number in handled:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["config_options", "connector_argument", "open_source"]
 
+# How lines of `dativo_engines.environments` begin.
+INSTALLATION = ("installing ", "installed ", "waiting for another run that installs")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -55,8 +58,21 @@ def open_source(connector: str, config: str | None = None, settings: Sequence[st
     """
     from dativo._source import source
 
-    log = Logger(lowest="debug" if verbose() else "error")
-    return source(connector, _config(config, settings), log=log, **options)
+    return source(connector, _config(config, settings), log=_log(), **options)
+
+
+def _log() -> Callable[[str, str], None]:
+    """All that is logged with `--verbose`; without, only what takes long at the first use: a failure brings its own lines."""
+    as_json = bool(click.get_current_context().params["as_json"])
+    logger = Logger(form="json" if as_json else "text", lowest="debug")
+    if verbose():
+        return logger
+
+    def log(level: str, line: str) -> None:
+        if line.startswith(INSTALLATION):
+            logger(level, line)
+
+    return log
 
 
 def _config(config: str | None, settings: Sequence[str]) -> dict[str, Any] | Path | None:

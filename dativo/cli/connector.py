@@ -17,8 +17,6 @@ from dativo.cli._table import Column, show_table
 if TYPE_CHECKING:
     from dativo_engines.environments import EnvironmentInfo, EnvironmentStore
 
-    from dativo._recipe import Recipe
-
 __all__ = ["connector"]
 
 
@@ -64,8 +62,8 @@ def list_(as_json: bool) -> None:
     if installed and recipes:
         _terminal.write("\n")
     if recipes:
-        heads = (Column("recipe"), Column("version"), Column("runs as"), Column("description", folds=True))
-        show_table(heads, [(recipe.name, recipe.version, _runs_as(recipe), recipe.description or "-") for recipe in recipes])
+        heads = (Column("recipe"), Column("version"), Column("engine"), Column("description", folds=True))
+        show_table(heads, [(recipe.name, recipe.version, recipe.default_engine, recipe.description or "-") for recipe in recipes])
 
 
 @command("install", examples=("dativo connector install singer:tap-csv-folder==0.0.1a1", "dativo connector install faker"))
@@ -126,8 +124,3 @@ def _about(info: EnvironmentInfo) -> dict[str, Any]:
 
 def _row(info: EnvironmentInfo) -> tuple[str, ...]:
     return (info.requirement, info.version, info.python, size(info.size_bytes), local_time(info.created), str(info.path))
-
-
-def _runs_as(recipe: Recipe) -> str:
-    settings = recipe.engines[recipe.default_engine]
-    return f"{recipe.default_engine}:{settings.package or settings.executable}"

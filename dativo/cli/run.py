@@ -11,6 +11,7 @@ from dativo.cli import _complete, _terminal
 from dativo.cli._command import command, verbose
 from dativo.cli._history import open_store, read_state, refuse_while_running
 from dativo.cli._log import LogFormat, Logger, log_progress
+from dativo.cli._signals import spoken_through
 
 if TYPE_CHECKING:
     from dativo._job import ResolvedJob
@@ -120,6 +121,7 @@ def _execute(job: ResolvedJob, wait: float, form: LogFormat, log_every: float, *
             from dativo.cli._live import live_progress
 
             logger.sink = watching.enter_context(live_progress(progress, str(job.key)))
+            watching.enter_context(spoken_through(logger.sink))
         else:
             watching.enter_context(log_progress(progress, logger, seconds=log_every))
         return execute(job, wait_seconds=wait, progress=progress, log=logger)

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,3 +120,21 @@ def tap(project: Project) -> Path:
     path = project.write("tap.py", f"#!{sys.executable}\n{source}")
     path.chmod(0o755)
     return path
+
+
+@pytest.fixture
+def wheel(project: Project) -> str:
+    """A package whose program is `tap.py`, as a requirement that needs no index."""
+    path = project.folder / "tap_tiny-1.2-py3-none-any.whl"
+    meta = "tap_tiny-1.2.dist-info"
+    files = {
+        "tap_tiny.py": Path(__file__).with_name("tap.py").read_text("utf-8"),
+        f"{meta}/METADATA": "Metadata-Version: 2.1\nName: tap-tiny\nVersion: 1.2\n",
+        f"{meta}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{meta}/entry_points.txt": "[console_scripts]\ntap-tiny = tap_tiny:main\n",
+        f"{meta}/RECORD": "",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return f"tap-tiny @ {path.as_uri()}"

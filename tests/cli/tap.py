@@ -80,6 +80,8 @@ def read(config: dict, streams: dict[str, int], arguments: argparse.Namespace) -
         wanted = [entry["tap_stream_id"] for entry in entries if is_selected(entry)]
     state = load(arguments.state)
     bookmarks = dict(state.get("bookmarks", {}))
+    if config.get("stubborn"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if config.get("pid_file"):
         with open(config["pid_file"], "w") as file:
             file.write(str(os.getpid()))

@@ -3,27 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
-
-import pytest
-
-
-@pytest.fixture
-def wheel(project):
-    """A package with one program, as a requirement that needs no index."""
-    path = project.folder / "tap_tiny-1.2-py3-none-any.whl"
-    meta = "tap_tiny-1.2.dist-info"
-    files = {
-        "tap_tiny.py": "def main():\n    print('{}')\n",
-        f"{meta}/METADATA": "Metadata-Version: 2.1\nName: tap-tiny\nVersion: 1.2\n",
-        f"{meta}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{meta}/entry_points.txt": "[console_scripts]\ntap-tiny = tap_tiny:main\n",
-        f"{meta}/RECORD": "",
-    }
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return f"tap-tiny @ {path.as_uri()}"
+import re
 
 
 def test_nothing_is_there(project):
@@ -60,7 +40,7 @@ def test_recipes_are_listed(project):
 
     lines = project.dativo("connector", "list").out.splitlines()
 
-    assert "mine    3        singer:my-tap  My own tap" in lines
+    assert ["mine", "3", "singer", "My own tap"] in [re.split(r"  +", line) for line in lines]
 
 
 def test_a_program_has_nothing_to_install(project):

@@ -146,6 +146,21 @@ def test_a_signal_ends_it_in_order(job, number):
     assert not Path(f"/proc/{tap}").exists()
 
 
+def test_a_second_signal_ends_it_at_once(job):
+    running = start_slow(job, "source.config.stubborn=true")
+    tap = Path("/proc", Path(job.folder, "pid").read_text())
+
+    with running:
+        running.send_signal(signal.SIGTERM)
+        assert running.stderr.readline() + running.stderr.readline() == (
+            b"\ninterrupted: stopping in order; a second signal stops at once\n"
+        )
+        running.send_signal(signal.SIGTERM)
+
+    assert running.returncode == -signal.SIGTERM
+    until(lambda: not tap.exists())
+
+
 def test_a_run_of_the_same_job_is_refused(job):
     running = start_slow(job)
     try:
@@ -159,7 +174,7 @@ def test_a_run_of_the_same_job_is_refused(job):
 
 
 def test_a_run_waits_for_another(job):
-    running = start_slow(job, pause=0.3)
+    running = start_slow(job, "source.config.pause=0.3")
 
     second = job.dativo("run", "small", "--wait", "60")
 
@@ -167,13 +182,18 @@ def test_a_run_waits_for_another(job):
     running.communicate()
 
 
-def start_slow(job, pause=30):
+def start_slow(job, *overrides):
     """A run whose tap has started and takes its time."""
-    settings = ("--set", f"source.config.pause={pause}", "--set", "source.config.pid_file=pid")
+    settings = [word for each in ("source.config.pause=30", "source.config.pid_file=pid", *overrides) for word in ("--set", each)]
     running = job.start("run", "small", *settings)
+    pid = job.folder / "pid"
+    until(lambda: running.poll() is not None or (pid.exists() and pid.read_text()))
+    assert running.poll() is None
+    return running
+
+
+def until(condition):
     deadline = time.monotonic() + 60
-    while not (job.folder / "pid").exists() or not (job.folder / "pid").read_text():
-        assert running.poll() is None
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    return running

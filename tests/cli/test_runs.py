@@ -90,8 +90,18 @@ def test_a_run_as_json_has_its_states(history):
     assert (shown["state_before"], shown["state_after"]) == (None, {"n": 1})
 
 
+def test_two_runs_begin_so(history):
+    with Store(store_path(history.folder)) as store:
+        store.begin_run(Report(run_id="first-zzzz", tenant="acme", job="orders", started=1_795_007_200.0))
+
+    ran = history.dativo("runs", "show", "first")
+
+    assert ran.code == 2
+    assert ran.err == "error: more than one run begins with `first`\nhint: the newest are: `first-zzzz`, `first-aaaa`\n"
+
+
 def test_no_run_begins_so(history):
     ran = history.dativo("runs", "show", "third")
 
     assert ran.code == 2
-    assert ran.err == "error: there is no run `third`, or more than one begins so\nhint: `dativo runs` lists them\n"
+    assert ran.err == "error: there is no run `third`\nhint: `dativo runs` lists them\n"

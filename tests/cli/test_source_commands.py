@@ -97,6 +97,17 @@ def test_a_program_that_is_not_there(project):
     assert "nowhere" in ran.err
 
 
+def test_the_first_use_says_that_it_installs(project, wheel):
+    first = project.dativo("discover", f"singer:{wheel}")
+    second = project.dativo("discover", f"singer:{wheel}")
+
+    assert first.err == (
+        "<clock> info    installing tap-tiny @ file://<folder>/tap_tiny-1.2-py3-none-any.whl\n"
+        "<clock> info    installed tap-tiny 1.2 in <seconds>\n"
+    )
+    assert (second.out, second.err) == (first.out, "")
+
+
 def test_no_such_recipe(project):
     ran = project.dativo("discover", "nowhere")
 
