@@ -16,6 +16,9 @@ pub(crate) const START: usize = usize::MAX - 1;
 /// Instead of a slot: the object has ended.
 pub(crate) const END: usize = usize::MAX;
 
+/// After so many properties left out, looking the name up is cheaper than guessing.
+const MOST_LEFT_OUT: usize = 8;
+
 /// The known properties of an object, numbered ("slots").
 #[derive(Debug, Default)]
 pub(crate) struct KeyTable {
@@ -83,15 +86,20 @@ impl Guess {
 
     #[inline(always)]
     fn fits(&self, rest: &[u8]) -> bool {
-        let Some(block) = rest.first_chunk::<32>() else {
+        let (Some(low), Some(high)) = (
+            rest.first_chunk::<16>(),
+            rest.get(16..).and_then(|rest| rest.first_chunk::<16>()),
+        ) else {
             return !self.bytes.is_empty() && rest.starts_with(&self.bytes);
         };
-        let half = |from: usize| u128::from_le_bytes(std::array::from_fn(|at| block[from + at]));
-        let differ =
-            ((half(0) ^ self.head[0]) & self.mask[0]) | ((half(16) ^ self.head[1]) & self.mask[1]);
-        differ == 0
-            && !self.bytes.is_empty()
-            && (self.bytes.len() <= 32 || rest.starts_with(&self.bytes))
+        let (low, high) = (u128::from_le_bytes(*low), u128::from_le_bytes(*high));
+        let differ = ((low ^ self.head[0]) & self.mask[0]) | ((high ^ self.head[1]) & self.mask[1]);
+        differ == 0 && (self.bytes.len().wrapping_sub(1) < 32 || self.fits_longer(rest))
+    }
+
+    #[inline(never)]
+    fn fits_longer(&self, rest: &[u8]) -> bool {
+        !self.bytes.is_empty() && rest.starts_with(&self.bytes)
     }
 }
 
@@ -144,7 +152,28 @@ impl KeyReader {
             }
             return Ok(guess.slot);
         }
-        self.look_up(place, at, scratch)
+        match self.skip_ahead(place, at) {
+            Some(slot) => Ok(slot),
+            None => self.look_up(place, at, scratch),
+        }
+    }
+
+    /// Records that leave properties out keep the order of the rest: tries what came after the ones expected here.
+    #[inline(never)]
+    fn skip_ahead(&self, place: usize, at: &mut Cursor<'_>) -> Option<usize> {
+        let mut guess = &self.guesses[place];
+        let rest = at.buf.get(at.pos..)?;
+        for _ in 0..MOST_LEFT_OUT {
+            if guess.slot >= self.table.len {
+                return None;
+            }
+            guess = &self.guesses[guess.slot];
+            if guess.fits(rest) && guess.slot != self.table.len {
+                at.pos += guess.bytes.len();
+                return Some(guess.slot);
+            }
+        }
+        None
     }
 
     #[inline(never)]

@@ -49,10 +49,10 @@ pub(crate) fn civil_from_days(days: i64) -> Option<(u32, u32, u32)> {
     Some((year as u32, month as u32, day as u32))
 }
 
-/// The number that the two digits at `at` are, or one above 99.
+/// The number that two digits are, or one above 99.
 #[inline(always)]
-fn two(text: &[u8], at: usize) -> i64 {
-    let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+fn two(tens: u8, ones: u8) -> i64 {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     if tens > 9 || ones > 9 {
         1000
     } else {
@@ -63,10 +63,10 @@ fn two(text: &[u8], at: usize) -> i64 {
 /// Days of the `YYYY-MM-DD` that `text` starts with.
 #[inline]
 fn date_part(text: &[u8], malformed: Problem) -> Result<i64, Problem> {
-    if text.len() < 10 || text[4] != b'-' || text[7] != b'-' {
+    let Some(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]) = text.first_chunk::<10>() else {
         return Err(malformed);
-    }
-    let (century, rest, month, day) = (two(text, 0), two(text, 2), two(text, 5), two(text, 8));
+    };
+    let (century, rest, month, day) = (two(y1, y2), two(y3, y4), two(m1, m2), two(d1, d2));
     if century.max(rest).max(month).max(day) > 99 {
         return Err(malformed);
     }
@@ -90,10 +90,11 @@ fn date_part(text: &[u8], malformed: Problem) -> Result<i64, Problem> {
 /// Microseconds of the `HH:MM:SS[.fraction]` that `text` starts with, and what follows.
 #[inline]
 fn time_part(text: &[u8], malformed: Problem) -> Result<(i64, &[u8]), Problem> {
-    if text.len() < 8 || text[2] != b':' || text[5] != b':' {
+    let Some((&[h1, h2, b':', m1, m2, b':', s1, s2], mut rest)) = text.split_first_chunk::<8>()
+    else {
         return Err(malformed);
-    }
-    let (hour, minute, second) = (two(text, 0), two(text, 3), two(text, 6));
+    };
+    let (hour, minute, second) = (two(h1, h2), two(m1, m2), two(s1, s2));
     if hour.max(minute).max(second) > 99 {
         return Err(malformed);
     }
@@ -101,7 +102,6 @@ fn time_part(text: &[u8], malformed: Problem) -> Result<(i64, &[u8]), Problem> {
         return Err(Problem::NoSuchDay);
     }
     let mut micros = ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND;
-    let mut rest = &text[8..];
     if let Some((b'.', fraction)) = rest.split_first() {
         let len = fraction
             .iter()
@@ -126,14 +126,13 @@ fn time_part(text: &[u8], malformed: Problem) -> Result<(i64, &[u8]), Problem> {
 /// Minutes east of UTC of `Z`, `±hh:mm`, `±hhmm` or `±hh`, which must be all of `text`; `None` for no text at all.
 #[inline]
 fn zone_part(text: &[u8]) -> Result<Option<i64>, Problem> {
-    let Some((&sign, rest)) = text.split_first() else {
-        return Ok(None);
-    };
-    let (hours, minutes) = match (sign, rest.len()) {
-        (b'Z' | b'z', 0) => return Ok(Some(0)),
-        (b'+' | b'-', 2) => (two(rest, 0), 0),
-        (b'+' | b'-', 4) => (two(rest, 0), two(rest, 2)),
-        (b'+' | b'-', 5) if rest[2] == b':' => (two(rest, 0), two(rest, 3)),
+    let (hours, minutes) = match *text {
+        [] => return Ok(None),
+        [b'Z' | b'z'] => return Ok(Some(0)),
+        [b'+' | b'-', h1, h2] => (two(h1, h2), 0),
+        [b'+' | b'-', h1, h2, m1, m2] | [b'+' | b'-', h1, h2, b':', m1, m2] => {
+            (two(h1, h2), two(m1, m2))
+        }
         _ => return Err(Problem::NotATimestamp),
     };
     if hours.max(minutes) > 99 {
@@ -143,7 +142,7 @@ fn zone_part(text: &[u8]) -> Result<Option<i64>, Problem> {
         return Err(Problem::NoSuchDay);
     }
     let minutes = hours * 60 + minutes;
-    Ok(Some(if sign == b'-' { -minutes } else { minutes }))
+    Ok(Some(if text[0] == b'-' { -minutes } else { minutes }))
 }
 
 /// Days, microseconds of the day, and offset in minutes of a date with or without a time.

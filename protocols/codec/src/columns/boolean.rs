@@ -53,7 +53,7 @@ impl ColumnBuilder for BooleanColumn {
 
     fn truncate(&mut self, rows: usize) {
         self.bits.truncate(rows.div_ceil(8));
-        if rows % 8 != 0
+        if !rows.is_multiple_of(8)
             && let Some(last) = self.bits.get_mut(rows / 8)
         {
             *last &= !(0xFF << (rows % 8));

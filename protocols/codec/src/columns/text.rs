@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, StringArray};
 
 use super::buffers::Bytes;
 use super::{ColumnBuilder, Scratch};
-use crate::json::{Cursor, Fault, Number};
+use crate::json::{Cursor, Fault, Number, Problem, block_masks};
 use crate::plan::Leniency;
 
 #[derive(Debug)]
@@ -34,6 +34,37 @@ impl TextColumn {
         self.rows.close();
     }
 
+    /// Takes a string without escapes, scanned and copied in one go: most are, and most are short, so that a call to copy
+    /// them would cost more than the copy. Otherwise takes nothing.
+    #[inline]
+    fn read_plain(&mut self, at: &mut Cursor<'_>) -> Result<bool, Problem> {
+        let values = &mut self.rows.values;
+        let row_start = values.len();
+        let mut from = at.pos + 1;
+        let mut any_wide = 0;
+        while let Some(block) = at.buf.get(from..).and_then(|rest| rest.first_chunk::<16>()) {
+            let (stops, wide) = block_masks(block);
+            values.extend_from_slice(block);
+            any_wide |= wide & stops.wrapping_sub(1) & !stops;
+            if stops == 0 {
+                from += 16;
+                continue;
+            }
+            let len = stops.trailing_zeros() as usize;
+            if block.get(len) != Some(&b'"') {
+                break;
+            }
+            values.truncate(values.len() - 16 + len);
+            if any_wide != 0 && simdutf8::basic::from_utf8(&values[row_start..]).is_err() {
+                return Err(Problem::InvalidUtf8);
+            }
+            at.pos = from + len + 1;
+            return Ok(true);
+        }
+        values.truncate(row_start);
+        Ok(false)
+    }
+
     /// The text of a number or a boolean, exactly as sent.
     #[cold]
     fn read_scalar(&mut self, at: &mut Cursor<'_>) -> Result<(), Fault> {
@@ -59,7 +90,9 @@ impl ColumnBuilder for TextColumn {
         if at.byte() != b'"' {
             return self.read_scalar(at);
         }
-        at.string()?.append_to(&mut self.rows.values)?;
+        if !self.read_plain(at)? {
+            at.string()?.append_to(&mut self.rows.values)?;
+        }
         self.rows.close();
         Ok(())
     }

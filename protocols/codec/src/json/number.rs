@@ -170,17 +170,18 @@ pub(crate) fn exact_float(
     if !value.is_finite() || value == 0.0 {
         return Err(Problem::OutOfRange);
     }
-    if shortest(value) == (significand, power) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value).as_bytes();
+    if text == raw || shortest(text) == (significand, power) {
         Ok(value)
     } else {
         Err(Problem::NotExactInFloat)
     }
 }
 
-/// Digits and power of ten of the shortest decimal form of a finite, non-zero float, without zeros behind.
-fn shortest(value: f64) -> (u64, i64) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(value.abs()).as_bytes();
+/// Digits and power of ten of a float's shortest decimal form, without sign and without zeros behind.
+fn shortest(text: &[u8]) -> (u64, i64) {
+    let text = text.strip_prefix(b"-").unwrap_or(text);
     let (mut significand, mut power, mut after_point) = (0_u64, 0_i64, 0_i64);
     let mut at = 0;
     while at < text.len() && text[at] != b'e' {

@@ -6,7 +6,7 @@ pub(crate) fn plain_run(buf: &[u8], from: usize) -> (usize, bool) {
     let mut at = from;
     let mut wide = false;
     while let Some(block) = buf.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        let (stops, high) = masks(block);
+        let (stops, high) = block_masks(block);
         if stops != 0 {
             let offset = stops.trailing_zeros();
             return (
@@ -30,7 +30,7 @@ pub(crate) fn plain_run(buf: &[u8], from: usize) -> (usize, bool) {
 /// One bit per byte: where the plain text stops, and where a byte is above 0x7F.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn masks(block: &[u8; 16]) -> (u32, u32) {
+pub(crate) fn block_masks(block: &[u8; 16]) -> (u32, u32) {
     // SSE2 is part of x86-64, so there is nothing to detect; wider vectors gave nothing on texts of the usual length.
     use std::arch::x86_64::{
         _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
@@ -56,7 +56,7 @@ fn masks(block: &[u8; 16]) -> (u32, u32) {
 /// One bit per byte: where the plain text stops, and where a byte is above 0x7F.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn masks(block: &[u8; 16]) -> (u32, u32) {
+pub(crate) fn block_masks(block: &[u8; 16]) -> (u32, u32) {
     let (mut stops, mut high) = (0, 0);
     for (bit, &byte) in block.iter().enumerate() {
         stops |= u32::from(byte < 0x20 || byte == b'"' || byte == b'\\') << bit;
