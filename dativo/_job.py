@@ -96,6 +96,13 @@ class SourceConfig(Model):
     environment: dict[str, str] = Field(default_factory=dict, repr=False)
     """Environment variables of the connector, over the recipe's."""
 
+    @field_validator("streams")
+    @classmethod
+    def _names_a_stream(cls, value: dict[str, StreamConfig] | None) -> dict[str, StreamConfig] | None:
+        if value is not None and not value:
+            raise ValueError("names no stream: leave it out to read all of them")
+        return value
+
 
 class TargetConfig(Model):
     """Where the rows go."""

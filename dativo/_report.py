@@ -151,7 +151,13 @@ def error_to_dict(error: DativoError) -> dict[str, Any]:
 
 
 def _facts(facts: Mapping[str, object]) -> dict[str, Any]:
-    return {key: value if isinstance(value, str | int | float | bool | None) else str(value) for key, value in facts.items()}
+    return {key: _plain(value) for key, value in facts.items()}
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def _text(state: bytes | None) -> str | None:

@@ -51,7 +51,8 @@ def run(
 
     Args:
         job: A path (`jobs/x.yaml`), a name (looked up in `jobs/`), or the job itself as a mapping.
-        project: The folder that holds `jobs/`, `connectors/`, `tenants/` and `.dativo/`; the current one by default.
+        project: The folder that holds `jobs/`, `connectors/`, `tenants/` and `.dativo/`; the current one by default. Relative
+            paths inside configurations mean the current folder all the same.
         overrides: What the command line says, as `path=value`, for example `source.config.count=10`.
         wait_seconds: How long to wait for another run of the same job to end.
         progress: Is written to while the run goes on.
