@@ -123,4 +123,6 @@ def _coloured(label: str) -> str:
 def _sentence(message: str) -> str:
     """Click's message in the form of all others: no final period, a small first letter, literals in backticks."""
     text = message.strip().removesuffix(".").replace("'", "`")
+    for theirs, ours in ((". Did you mean", ", did you mean"), ("float range", "number"), ("integer range", "whole number")):
+        text = text.replace(theirs, ours)
     return text[:1].lower() + text[1:]

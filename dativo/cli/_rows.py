@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["JSON_LINES", "OPTIONAL", "ColumnsWriter", "file_format", "json_lines", "open_columns"]
 
 OPTIONAL = ("_dativo_extra", "_dativo_changes")
+ROW_GROUP_BYTES = 64 << 20
 JSON_LINES = (".jsonl", ".ndjson")
 FORMATS = (".parquet", *JSON_LINES, ".csv", ".arrow")
 
@@ -62,14 +63,41 @@ def open_columns(file: IO[bytes], suffix: str, schema: pa.Schema) -> ColumnsWrit
 
     writer: ColumnsWriter
     if suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        writer = pq.ParquetWriter(file, schema, compression="zstd")
+        writer = _Parquet(file, schema)
     elif suffix == ".csv":
         writer = _Csv(file, schema)
     else:
         writer = pa.ipc.new_file(file, schema)
     return writer
+
+
+class _Parquet:
+    """Parquet: batches are gathered into row groups, since each write makes one."""
+
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        import pyarrow.parquet as pq
+
+        self._schema = schema
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd")
+        self._gathered: list[pa.RecordBatch] = []
+        self._bytes = 0
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        self._gathered.append(batch)
+        self._bytes += batch.nbytes
+        if self._bytes >= ROW_GROUP_BYTES:
+            self._write()
+
+    def close(self) -> None:
+        if self._gathered:
+            self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        self._writer.write_table(pa.Table.from_batches(self._gathered, self._schema))
+        self._gathered, self._bytes = [], 0
 
 
 class _Csv:

@@ -18,6 +18,12 @@ def test_an_unknown_option_names_the_help(project):
     assert ran.err == "error: no such option `--frobnicate`\nhint: `dativo run --help` shows the usage\n"
 
 
+def test_a_number_that_is_none(project):
+    ran = project.dativo("runs", "--limit", "many")
+
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: invalid value for `--limit`: `many` is not a valid whole number")
+
+
 def test_an_unknown_command_names_its_like(project):
     ran = project.dativo("rum")
 
