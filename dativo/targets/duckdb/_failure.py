@@ -57,7 +57,7 @@ def translated(error: Exception, path: Path, action: str, stream: StreamId | Non
     if re.search(r"not a valid DuckDB database|[Cc]orrupt|checksum|older version of|newer version of", text):
         hint = "name another `path`, or restore the file from a backup"
         return TargetError(f"cannot {action}: `{path}` is no database that this DuckDB can read", hint=hint, **told)
-    if kind == "OutOfMemoryException":
+    if kind == "OutOfMemoryException" or re.search(r"could not allocate block|failed to pin block", text):
         return TargetError(
             f"cannot {action}: DuckDB needs more memory", hint="raise `memory_limit` in the target's configuration", **told
         )

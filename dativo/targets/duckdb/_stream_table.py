@@ -21,7 +21,6 @@ __all__ = ["StreamTable", "shadow_prefix"]
 # DuckDB's row groups; an insert has a fixed cost of about a millisecond.
 _FLUSH_ROWS = 122_880
 _FLUSH_BYTES = 16 << 20
-_LARGE_BYTES = 4 << 20
 
 
 def _hides_row_ids(column: str) -> bool:
@@ -125,8 +124,7 @@ class StreamTable:
         if not self._buffer:
             return
         self._flushed_bytes += self.buffered_bytes
-        if self._flushed_bytes >= _LARGE_BYTES:
-            self._database.make_room(self._target, len(self._sending))
+        self._database.make_room(self._target, len(self._sending), self._flushed_bytes)
         if self.mode == "merge" and self._boundary is None and not self._one_by_one:
             self._boundary = self._last_row()
         if self._one_by_one or (self.mode == "merge" and self._boundary is None):
