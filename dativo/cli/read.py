@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,6 +13,9 @@ from dativo.cli._history import read_state
 from dativo.cli._signals import end_when_nobody_reads
 from dativo.cli._sinks import ROWS_ON_TERMINAL, open_sink, rejects_file
 from dativo.cli._source_options import config_options, connector_argument, open_source
+
+if TYPE_CHECKING:
+    from dativo._source import Source
 
 __all__ = ["read"]
 
@@ -83,6 +86,10 @@ def read(
     """
     from dativo_protocols.errors import ContractError
 
+    if no_discover and not streams:
+        raise click.UsageError(
+            "`--no-discover` needs `--stream`: nobody says which streams there are", click.get_current_context()
+        )
     source = open_source(
         connector,
         config,
@@ -91,7 +98,7 @@ def read(
         catalog=catalog,
         discover=not no_discover,
     )
-    names = list(dict.fromkeys(streams)) or list(source.streams)
+    names = list(dict.fromkeys(streams)) or _offered(source)
     with ExitStack() as stack:
         stack.enter_context(end_when_nobody_reads())
         reject = stack.enter_context(rejects_file(rejects)) if rejects else None
@@ -114,3 +121,14 @@ def read(
                         error.hint = "`--on-bad-value null` nulls such values, `--rejects FILE` sets their rows aside"
                     raise
                 sink.end()
+
+
+def _offered(source: Source) -> list[str]:
+    from dativo_protocols.errors import ConnectorError
+
+    try:
+        return list(source.streams)
+    except ConnectorError as error:
+        if "cannot discover" in error.message:
+            error.hint = "name the streams to read with `--stream`"
+        raise

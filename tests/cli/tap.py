@@ -56,7 +56,7 @@ def main() -> None:
         return
     if config.get("token") == "wrong":
         sys.exit("ValueError: the token is wrong")
-    if arguments.discover:
+    if arguments.discover and not config.get("mute"):
         say({"streams": [described(stream) for stream in streams]})
         return
     read(config, streams, arguments)

@@ -175,6 +175,14 @@ def test_an_unknown_stream_names_those_there_are(project):
     assert (ran.code, ran.err) == (2, "error: the connector has no stream `dogs`\nhint: there are: `people`, `pets`\n")
 
 
+def test_a_connector_without_discovery_is_read_by_name(project):
+    unnamed = project.dativo("read", TAP, "--set", "mute=true")
+    named = project.dativo("read", TAP, "--set", "mute=true", "--stream", "pets")
+
+    assert (unnamed.code, unnamed.err.splitlines()[-1]) == (10, "hint: name the streams to read with `--stream`")
+    assert [json.loads(line)["id"] for line in named.out.splitlines()] == [0, 1]
+
+
 def test_a_reader_that_has_had_enough_ends_it_quietly(project):
     with project.start("read", TAP, "--set", "streams={people: 3000000}", "--set", "pid_file=pid") as running:
         first = running.stdout.readline()
