@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.taps import servers
-from tests.taps.project import Project
 from tests.taps.servers import Server
 
 
@@ -22,8 +20,3 @@ def postgres() -> Iterator[Server]:
 def mariadb() -> Iterator[Server]:
     with servers.mariadb() as server:
         yield server
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from tests.crash.trial import command_line, descendants
+from tests.project import DATIVO, Project
 from tests.taps import sources, taps
-from tests.taps.project import DATIVO, Project
 from tests.taps.servers import Server
 
 pytestmark = [pytest.mark.network, pytest.mark.server, pytest.mark.xdist_group("taps-postgres")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.taps.project import Project
+from tests.project import Project
 from tests.taps.sources import Source
 from tests.taps.taps import Tap, parameters
 

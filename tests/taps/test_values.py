@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.project import Project
 from tests.taps import sources, taps
-from tests.taps.project import Project
 from tests.taps.servers import Server
 
 UTC = datetime.timezone.utc

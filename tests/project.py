@@ -22,7 +22,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.duckdb_path = folder / "out" / "data.duckdb"
-        self.parquet_path = folder / "out" / "files"
+        self.files_path = folder / "out" / "files"
 
     def dativo(self, *arguments: str, code: int = 0) -> str:
         """A command's standard output; fails when it ends with another exit code."""
@@ -42,12 +42,19 @@ class Project:
         return json.loads(self.dativo("check", reference, "--config", "config.json", "--json", code=code))
 
     def run(self, source: dict[str, Any], target: str = "duckdb", code: int = 0, **job: Any) -> dict[str, Any]:
-        """Runs a job into DuckDB or Parquet; its report."""
-        path = self.duckdb_path if target == "duckdb" else self.parquet_path
+        """Runs a job into DuckDB or files; its report."""
+        path = self.duckdb_path if target == "duckdb" else self.files_path
         whole = {"name": target, "source": source, "target": {"connector": target, "config": {"path": str(path)}}, **job}
         (self.folder / "job.yaml").write_text(json.dumps(whole))
         report: dict[str, Any] = json.loads(self.dativo("run", "job.yaml", "--json", code=code))
         return report
+
+    def replay(self, messages: Path, target: str = "duckdb", code: int = 0, **job: Any) -> dict[str, Any]:
+        """Runs a job whose tap is `cat` of a file of messages."""
+        tap = self.folder / "replay"
+        tap.write_text(f"#!/bin/sh\nexec cat {messages}\n")
+        tap.chmod(0o755)
+        return self.run({"connector": f"singer:{tap}", "discover": False}, target, code, **job)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the DuckDB target."""
@@ -61,11 +68,11 @@ class Project:
         return [name for (name,) in names if not name.startswith("_dativo") and not name.endswith("__quarantine")]
 
     def files(self, stream: str) -> list[dict[str, Any]]:
-        """Committed rows of the Parquet target."""
-        rows: list[dict[str, Any]] = dativo.dataset(self.parquet_path).to_arrow(stream).to_pylist()
+        """Committed rows of a file target."""
+        rows: list[dict[str, Any]] = dativo.dataset(self.files_path).to_arrow(stream).to_pylist()
         return rows
 
     def rejected(self, stream: str) -> list[dict[str, Any]]:
-        """Quarantined rows of the Parquet target."""
-        rows: list[dict[str, Any]] = dativo.dataset(self.parquet_path).quarantine(stream).to_arrow().to_pylist()
+        """Quarantined rows of a file target."""
+        rows: list[dict[str, Any]] = dativo.dataset(self.files_path).quarantine(stream).to_arrow().to_pylist()
         return rows
