@@ -97,6 +97,15 @@ impl Guess {
         differ == 0 && (self.bytes.len().wrapping_sub(1) < 32 || self.fits_longer(rest))
     }
 
+    /// Moves behind what fits. Another record may be spaced otherwise behind the colon.
+    #[inline(always)]
+    fn take(&self, at: &mut Cursor<'_>) {
+        at.pos += self.bytes.len();
+        if self.slot != END {
+            at.skip_space();
+        }
+    }
+
     #[inline(never)]
     fn fits_longer(&self, rest: &[u8]) -> bool {
         !self.bytes.is_empty() && rest.starts_with(&self.bytes)
@@ -142,11 +151,7 @@ impl KeyReader {
         let guess = &self.guesses[place];
         let start = at.pos;
         if guess.fits(at.buf.get(start..).unwrap_or_default()) {
-            at.pos += guess.bytes.len();
-            // Another record may be spaced otherwise behind the colon.
-            if guess.slot != END {
-                at.skip_space();
-            }
+            guess.take(at);
             if guess.slot == self.table.len {
                 self.outside_name = start + guess.name.start..start + guess.name.end;
             }
@@ -169,7 +174,7 @@ impl KeyReader {
             }
             guess = &self.guesses[guess.slot];
             if guess.fits(rest) && guess.slot != self.table.len {
-                at.pos += guess.bytes.len();
+                guess.take(at);
                 return Some(guess.slot);
             }
         }
@@ -279,6 +284,27 @@ mod tests {
             );
             assert_eq!(read(&mut reader, "{}"), Ok(vec![]));
             assert_eq!(read(&mut reader, "{ }"), Ok(vec![]));
+        }
+    }
+
+    #[test]
+    fn properties_left_out_change_nothing() {
+        let mut reader = KeyReader::new(Arc::new(KeyTable::new(["a", "b", "c", "d"])));
+        for _ in 0..2 {
+            assert_eq!(
+                read(&mut reader, r#"{"a":1,"b":2,"c":3,"d":4}"#),
+                Ok(vec![0, 1, 2, 3])
+            );
+            assert_eq!(
+                read(&mut reader, r#"{"a":1,"c": 3,"x":5}"#),
+                Ok(vec![0, 2, 4])
+            );
+            assert_eq!(read(&mut reader, r#"{"a":1}"#), Ok(vec![0]));
+            assert_eq!(read(&mut reader, r#"{"d":4,"d" :5}"#), Ok(vec![3, 3]));
+            assert_eq!(
+                read(&mut reader, r#"{"a":1,"d":  4 , "b":2}"#),
+                Ok(vec![0, 3, 1])
+            );
         }
     }
 

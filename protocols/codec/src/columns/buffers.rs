@@ -4,6 +4,15 @@ use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 use super::validity::Validity;
 
+/// Room that a column keeps ready for the next batch, in bytes: growing from here costs little, and many streams that are
+/// seldom seen must not hold much.
+const MOST_ROOM: usize = 64 * 1024;
+
+/// An empty vector with room for `len` values, within reason.
+fn room<T>(len: usize) -> Vec<T> {
+    Vec::with_capacity(len.min(MOST_ROOM / size_of::<T>()))
+}
+
 /// One value of fixed width per row.
 #[derive(Debug)]
 pub(crate) struct Fixed<T> {
@@ -40,13 +49,11 @@ impl<T: Copy + Default> Fixed<T> {
         self.values.len() * size_of::<T>() + self.validity.nbytes()
     }
 
-    /// Hands over the values and starts anew, with room for as many.
+    /// Hands over the values and starts anew.
     pub(crate) fn finish(&mut self) -> (Vec<T>, Option<NullBuffer>) {
-        let room = Vec::with_capacity(self.values.len());
-        (
-            std::mem::replace(&mut self.values, room),
-            self.validity.finish(),
-        )
+        let next = room(self.values.len());
+        let values = std::mem::replace(&mut self.values, next);
+        (values, self.validity.finish())
     }
 }
 
@@ -105,13 +112,13 @@ impl Bytes {
         self.offsets.len() * size_of::<i32>() + self.values.len() + self.validity.nbytes()
     }
 
-    /// Hands over the rows and starts anew, with room for as many.
+    /// Hands over the rows and starts anew.
     pub(crate) fn finish(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
-        let mut offsets = Vec::with_capacity(self.offsets.len());
+        let mut offsets = room(self.offsets.len());
         offsets.push(0);
         let offsets = std::mem::replace(&mut self.offsets, offsets);
-        let room = Vec::with_capacity(self.values.len());
-        let values = std::mem::replace(&mut self.values, room);
+        let next = room(self.values.len());
+        let values = std::mem::replace(&mut self.values, next);
         (
             OffsetBuffer::new(ScalarBuffer::from(offsets)),
             Buffer::from_vec(values),

@@ -30,6 +30,9 @@ pub enum LineKind {
 /// What RECORD lines begin with, as Python's `json` and compact writers put it.
 const RECORD_STARTS: [&[u8]; 2] = [b"{\"type\": \"RECORD\"", b"{\"type\":\"RECORD\""];
 
+/// How far into a line that does not parse its keys are looked for, from both ends.
+const NEAR_ENDS: usize = 4096;
+
 /// Says which message `line` is; costs a few nanoseconds where `"type"` comes first, which it does in every known library.
 #[inline]
 pub fn classify(line: &[u8]) -> LineKind {
@@ -101,7 +104,11 @@ fn named(name: String) -> LineKind {
 
 /// A line that starts like an object but breaks before its type is known: a message cut or garbled, or a tap's print-out.
 fn broken(line: &[u8]) -> LineKind {
-    let upper = line.to_ascii_uppercase();
+    // What a message is stands at one of its ends; what lies between may be very long.
+    let ends = line.len().min(NEAR_ENDS);
+    let mut upper = line[..ends].to_ascii_uppercase();
+    upper.push(b' ');
+    upper.extend(line[line.len() - ends..].iter().map(u8::to_ascii_uppercase));
     let has = |word: &str| memchr::memmem::find(&upper, word.as_bytes()).is_some();
     if !has("\"TYPE\"") {
         // A RECORD whose type comes last still names these two.

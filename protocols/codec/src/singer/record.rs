@@ -48,7 +48,7 @@ pub enum LineError {
 #[derive(Debug, Default)]
 pub struct Builders {
     streams: Vec<(String, BatchBuilder)>,
-    /// Places by the stream's name as it stands between its quotes, escapes and all.
+    /// Places by the stream's name.
     places: HashMap<Box<[u8]>, usize, FixedState>,
     /// The name that the last line had, and its place.
     last: (Vec<u8>, usize),
@@ -157,15 +157,15 @@ impl Builders {
             Ok(()) => missing_part(&envelope, line).map(str::to_owned),
         };
         let stream = envelope.string(line, 1);
-        let known = stream
-            .as_deref()
-            .and_then(|name| self.streams.iter().position(|(known, _)| known == name));
+        let known = stream.as_deref().and_then(|name| self.place(name));
         let place = match (known, stream) {
             (Some(place), _) => place,
             (None, Some(name)) => match plan(&name) {
                 Some(plan) => {
+                    let place = self.streams.len();
+                    self.places.insert(name.as_bytes().into(), place);
                     self.streams.push((name, BatchBuilder::new(plan)));
-                    self.streams.len() - 1
+                    place
                 }
                 None if reason.is_none() => return Err(LineError::UnknownStream { stream: name }),
                 None => return Ok(self.unplaced(reason.unwrap_or_default(), line, line_number)),
@@ -187,7 +187,7 @@ impl Builders {
                 version: None,
             });
         }
-        self.learn(&envelope, line, place);
+        self.learn(&envelope, line);
         let start = envelope.values[2].clone().map_or(0, |range| range.start);
         match self.streams[place]
             .1
@@ -203,7 +203,7 @@ impl Builders {
     }
 
     /// Remembers how this line begins, if its type and stream come before its record.
-    fn learn(&mut self, envelope: &Envelope<4>, line: &[u8], place: usize) {
+    fn learn(&mut self, envelope: &Envelope<4>, line: &[u8]) {
         let [Some(kind), Some(stream), Some(record), version] = &envelope.values else {
             return;
         };
@@ -224,7 +224,6 @@ impl Builders {
         } else {
             None
         };
-        self.places.insert(line[name.clone()].into(), place);
     }
 
     fn unplaced(&mut self, reason: String, line: &[u8], line_number: i64) -> Decoded {
@@ -248,10 +247,8 @@ impl Builders {
 
     /// The builder of a stream, if there is one.
     pub fn get_mut(&mut self, stream: &str) -> Option<&mut BatchBuilder> {
-        self.streams
-            .iter_mut()
-            .find(|(name, _)| name == stream)
-            .map(|(_, builder)| builder)
+        let place = self.place(stream)?;
+        Some(&mut self.streams[place].1)
     }
 
     /// All streams with their builders, in the order in which they appeared.
@@ -273,21 +270,29 @@ impl Builders {
 
     /// Takes a stream's builder out, such as when its schema changes: the next record asks for the plan again.
     pub fn remove(&mut self, stream: &str) -> Option<BatchBuilder> {
-        let place = self.streams.iter().position(|(name, _)| name == stream)?;
-        self.forget_places();
-        Some(self.streams.remove(place).1)
+        let place = self.place(stream)?;
+        let (_, builder) = self.streams.remove(place);
+        self.number_places();
+        Some(builder)
     }
 
     /// Takes all builders out.
     pub fn clear(&mut self) -> Vec<(String, BatchBuilder)> {
-        self.forget_places();
-        std::mem::take(&mut self.streams)
+        let streams = std::mem::take(&mut self.streams);
+        self.number_places();
+        streams
     }
 
-    /// Places have moved: lines take the slow way once more.
-    fn forget_places(&mut self) {
-        self.places.clear();
-        self.between.clear();
+    fn place(&self, stream: &str) -> Option<usize> {
+        self.places.get(stream.as_bytes()).copied()
+    }
+
+    /// Streams have moved.
+    fn number_places(&mut self) {
+        let names = self.streams.iter().enumerate();
+        self.places = names
+            .map(|(place, (name, _))| (name.as_bytes().into(), place))
+            .collect();
         self.last = (Vec::new(), 0);
     }
 

@@ -1,70 +1,24 @@
 //! Rows of one stream: records in, an Arrow record batch out.
 
+mod bad;
+mod outcome;
+
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::Schema;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::bad::BadCell;
+pub(crate) use self::bad::without_line_break;
+pub use self::outcome::{Built, Outcome, PushError, Pushed};
 use crate::columns::{Column, ColumnBuilder, Scratch};
 use crate::json::{Broken, Cursor, Fault, Problem};
 use crate::keys::{END, KeyReader, START, name_text};
 use crate::optional::OptionalColumn;
-use crate::plan::{Extra, OnBadValue, StreamPlan};
+use crate::plan::{Extra, StreamPlan};
 use crate::rejects::RejectsBuilder;
 use crate::{CHANGES_COLUMN, EXTRA_COLUMN};
-
-/// What became of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is a row of the batch.
-    Row,
-    /// It parsed, but a cell does not fit: it is in the rejects batch, with the column and the reason.
-    Rejected,
-    /// It did not parse: it is in the rejects batch, without a column.
-    Broken,
-}
-
-/// Where a record ended, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pushed {
-    /// Index in the buffer of the byte after the record; the buffer's length when the record is broken.
-    pub end: usize,
-    /// What became of the record.
-    pub outcome: Outcome,
-}
-
-/// A record that was neither kept nor quarantined. The builder is as it was before.
-#[derive(Debug, thiserror::Error)]
-pub enum PushError {
-    /// `on_bad_value` is `fail`, and the record is bad; or the record is longer than 2 GiB, whatever the rule.
-    #[error("line {line}{}: {reason}", column.as_ref().map(|name| format!(", column `{name}`")).unwrap_or_default())]
-    Bad {
-        /// Line of the connector's output, 1-based.
-        line: i64,
-        /// Column of the bad cell; `None` when the record does not parse.
-        column: Option<String>,
-        /// Type and constraint, never the value.
-        reason: String,
-    },
-    /// The batch could outgrow the 2 GiB that 32-bit offsets address: call [`BatchBuilder::finish`], then push again.
-    #[error("batch is full")]
-    Full,
-}
-
-/// What a builder collected. Row counts: every record pushed (and not rolled back) is in exactly one of the two.
-#[derive(Debug)]
-pub struct Built {
-    /// Rows, in the order pushed. The plan's schema, followed by `_dativo_extra` and `_dativo_changes` (utf8, `arrow.json`)
-    /// where a row of this batch needs them.
-    pub batch: Option<RecordBatch>,
-    /// Columns `line` int64, `column` utf8 (null: the whole record), `reason` utf8, `record` binary.
-    pub rejects: Option<RecordBatch>,
-    /// Rows in `batch`.
-    pub rows: usize,
-    /// Rows in `rejects`.
-    pub rejected: usize,
-}
 
 /// Collects records of one stream.
 #[derive(Debug)]
@@ -95,14 +49,6 @@ enum Last {
     Nothing,
     Row,
     Reject,
-}
-
-/// A cell that does not fit: its column, or the name of a property outside the schema.
-#[derive(Debug)]
-struct BadCell {
-    column: Option<usize>,
-    name: String,
-    reason: String,
 }
 
 impl BatchBuilder {
@@ -279,51 +225,6 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Nulls the cell at hand and moves behind its value.
-    #[cold]
-    fn bad_cell(
-        &mut self,
-        slot: usize,
-        start: usize,
-        fault: Fault,
-        at: &mut Cursor<'_>,
-    ) -> Result<(), Broken> {
-        let problem = match fault {
-            Fault::Broken(broken) => return Err(broken),
-            Fault::Bad(problem) => problem,
-        };
-        at.pos = start;
-        at.skip()?;
-        self.columns[slot].truncate(self.rows);
-        self.columns[slot].push_null();
-        self.scratch.outside = false;
-        let nested = self.scratch.nested.take();
-        self.note_bad(slot, problem, nested);
-        Ok(())
-    }
-
-    fn note_bad(&mut self, slot: usize, problem: Problem, nested: Option<&'static str>) {
-        let column = &self.plan.columns[slot];
-        let nested = nested
-            .map(|name| format!("in a nested {name}, "))
-            .unwrap_or_default();
-        let key = if column.required {
-            " (primary key)"
-        } else {
-            ""
-        };
-        let reason = format!(
-            "expected {}{key}: {nested}{}",
-            column.column_type.full_name(),
-            problem.text()
-        );
-        self.bad.push(BadCell {
-            column: Some(slot),
-            name: column.name.clone(),
-            reason,
-        });
-    }
-
     /// Columns the record does not have are null.
     fn fill_absent(&mut self) {
         for slot in 0..self.columns.len() {
@@ -384,76 +285,6 @@ impl BatchBuilder {
         self.outside.extend_from_slice(name);
         self.outside.push(b':');
         self.outside.extend_from_slice(raw);
-    }
-
-    /// Decides about a record that was read to its end and has bad cells.
-    #[cold]
-    fn settle_bad_cells(&mut self, record: &[u8], line_number: i64) -> Result<Outcome, PushError> {
-        let is_key = |cell: &BadCell| {
-            cell.column
-                .is_some_and(|slot| self.plan.columns[slot].required)
-        };
-        if self.plan.on_bad_value == OnBadValue::Null && !self.bad.iter().any(is_key) {
-            let notes = self
-                .bad
-                .iter()
-                .map(|cell| json!({"column": cell.name, "reason": cell.reason}));
-            let text = Value::Array(notes.collect()).to_string();
-            self.bytes_in += text.len();
-            self.changes.push(self.rows, text.as_bytes());
-            return Ok(Outcome::Row);
-        }
-        let key = if self.plan.on_bad_value == OnBadValue::Null {
-            self.bad.iter().position(is_key)
-        } else {
-            None
-        };
-        let cell = self.bad.swap_remove(key.unwrap_or(0));
-        self.drop_present_row();
-        if self.plan.on_bad_value == OnBadValue::Fail {
-            return Err(PushError::Bad {
-                line: line_number,
-                column: Some(cell.name),
-                reason: cell.reason,
-            });
-        }
-        self.reject(line_number, Some(&cell.name), &cell.reason, record);
-        Ok(Outcome::Rejected)
-    }
-
-    /// Rejects what does not parse; `offset` counts from the start of the line.
-    #[cold]
-    pub(crate) fn reject_broken(
-        &mut self,
-        broken: Broken,
-        offset: usize,
-        whole: &[u8],
-        line_number: i64,
-    ) -> Result<(), PushError> {
-        self.reject_whole(
-            &format!("{} at byte {offset}", broken.text()),
-            whole,
-            line_number,
-        )
-    }
-
-    /// Rejects a line as a whole, or fails where that is the rule.
-    #[cold]
-    pub(crate) fn reject_whole(
-        &mut self,
-        reason: &str,
-        whole: &[u8],
-        line_number: i64,
-    ) -> Result<(), PushError> {
-        if self.plan.on_bad_value == OnBadValue::Fail {
-            return Err(PushError::Bad {
-                line: line_number,
-                column: None,
-                reason: reason.to_owned(),
-            });
-        }
-        self.reject(line_number, None, reason, without_line_break(whole));
-        Ok(())
     }
 
     /// Puts a record into the rejects batch that the caller found bad.
@@ -532,9 +363,4 @@ impl BatchBuilder {
         RecordBatch::try_new_with_options(schema, arrays, &options)
             .expect("the columns follow the plan")
     }
-}
-
-pub(crate) fn without_line_break(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
 }
