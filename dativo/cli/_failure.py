@@ -45,7 +45,12 @@ class Failure:
         if isinstance(error, click.UsageError):
             context = error.ctx
             hint = f"`{context.command_path} --help` shows the usage" if context else None
-            return cls(_sentence(error.format_message()), "UsageError", hint, exit_code=USAGE)
+            if isinstance(error, click.NoSuchOption):
+                alike = " or ".join(f"`{each}`" for each in error.possibilities or ())
+                message = f"no such option `{error.option_name}`{f', did you mean {alike}?' if alike else ''}"
+            else:
+                message = _sentence(error.format_message())
+            return cls(message, "UsageError", hint, exit_code=USAGE)
         if isinstance(error, click.ClickException):
             return cls(_sentence(error.format_message()), "UsageError", exit_code=USAGE)
         if isinstance(error, (KeyboardInterrupt, click.Abort)):
@@ -123,6 +128,5 @@ def _coloured(label: str) -> str:
 def _sentence(message: str) -> str:
     """Click's message in the form of all others: no final period, a small first letter, literals in backticks."""
     text = message.strip().removesuffix(".").replace("'", "`")
-    for theirs, ours in ((". Did you mean", ", did you mean"), ("float range", "number"), ("integer range", "whole number")):
-        text = text.replace(theirs, ours)
+    text = text.replace("float range", "number").replace("integer range", "whole number")
     return text[:1].lower() + text[1:]

@@ -13,7 +13,7 @@ __all__ = ["check"]
     "check",
     examples=(
         "dativo check singer:tap-github --config config.json",
-        "dativo check singer:tap-github --set auth_token=$TOKEN",
+        "dativo check singer:tap-github --set 'auth_token=${GITHUB_TOKEN}'",
         "dativo check jobs/orders.yaml",
     ),
 )
