@@ -35,7 +35,8 @@ def config_options(function: F) -> F:
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Set one value of the configuration, for example `start=2026-01-01` or `auth.token=${TOKEN}`; the value is YAML. May be repeated.",
+        help="Set one value of the configuration, for example `start=2026-01-01` or `auth.token=${TOKEN}`; the value is YAML. "
+        "May be repeated.",
     )(function)
     return click.option(
         "-c",
