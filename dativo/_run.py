@@ -33,7 +33,7 @@ __all__ = ["execute", "run"]
 Log = Callable[[str, str], None]
 
 LEAST_DECODER_BYTES = 32 << 20
-DECODER_SHARE = 5
+DECODER_SHARE = 16
 INTERRUPTED = 130
 
 
