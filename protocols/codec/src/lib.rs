@@ -8,7 +8,7 @@
 //!    [`BatchBuilder`], which it makes from the stream's plan when it meets the stream for the first time.
 //! 4. STATE, ACTIVATE_VERSION, BATCH: [`parse_state`], [`parse_activate_version`], [`parse_batch_message`].
 //! 5. [`BatchBuilder::finish`] hands over a batch of rows and a batch of rejected records, and can be filled again.
-//!    [`unify`] gives batches of one stream that differ only in the optional columns the same schema.
+//!    [`unify()`] gives batches of one stream that differ only in the optional columns the same schema.
 //!
 //! Records without an envelope (JSON lines files) go through [`BatchBuilder::push_line`]. [`encode_json_lines`] is the way back.
 //!

@@ -59,6 +59,14 @@ fn damaged(line: &[u8], random: &mut Random) -> Vec<u8> {
     line
 }
 
+/// Damaged lines a run; `DATIVO_FUZZ_LINES` sets another number for a long one.
+fn line_count() -> i64 {
+    std::env::var("DATIVO_FUZZ_LINES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20_000)
+}
+
 fn run(nested: Nested, on_bad_value: OnBadValue, seed: u64) {
     let options = PlanOptions {
         nested,
@@ -75,7 +83,7 @@ fn run(nested: Nested, on_bad_value: OnBadValue, seed: u64) {
     let expected = rows(&pure.at(0).1.finish()).remove(0);
     let mut builders = Builders::new();
     let (mut lines, mut kept, mut whole) = (0, 0, 0);
-    for number in 0..20_000 {
+    for number in 0..line_count() {
         if number % 7 == 0 {
             builders
                 .decode_line(good.as_bytes(), number, |_| Some(plan.clone()))

@@ -2,8 +2,12 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{builder, builder_with, lines, options, push_all, rejects, rows};
-use dativo_codec::{Extra, Nested, OnBadValue, Outcome, PlanOptions, PushError, unify};
+use dativo_codec::{
+    BatchBuilder, Extra, Nested, OnBadValue, Outcome, PlanOptions, PushError, StreamPlan, unify,
+};
 
 const TWO: &str = r#"{"id":{"type":"integer"},"name":{"type":["string","null"]}}"#;
 
@@ -250,6 +254,25 @@ fn dropped_and_deselected_properties_leave_no_trace() {
     assert_eq!(
         rows(&built),
         [r#"{"id":1,"name":"a","_dativo_extra":{"x":2}}"#]
+    );
+}
+
+#[test]
+fn rows_with_extras_read_back_beside_new_extras() {
+    let built = push_all(&mut builder(TWO), &[r#"{"id":1,"new":[2]}"#]);
+    let batch = built.batch.unwrap();
+    let plan = StreamPlan::from_arrow(batch.schema(), false).unwrap();
+    let mut reader = BatchBuilder::new(Arc::new(plan));
+    let same = push_all(&mut reader, &lines(&batch));
+    assert_eq!(rows(&same), lines(&batch));
+    let more = push_all(&mut reader, &[r#"{"id":2,"_dativo_extra":null,"newer":3}"#])
+        .batch
+        .unwrap();
+    let (schema, alike) = unify(vec![same.batch.unwrap(), more]).unwrap().unwrap();
+    assert_eq!(schema.fields().len(), 4);
+    assert_eq!(
+        lines(&alike[1]),
+        [r#"{"id":2,"name":null,"_dativo_extra":null,"_dativo_extra":{"newer":3}}"#]
     );
 }
 

@@ -35,7 +35,7 @@ pub enum PushError {
         /// Type and constraint, never the value.
         reason: String,
     },
-    /// The batch could outgrow the 2 GiB that 32-bit offsets address: call [`BatchBuilder::finish`], then push again.
+    /// The batch could outgrow the 2 GiB that 32-bit offsets address: call [`crate::BatchBuilder::finish`], then push again.
     #[error("batch is full")]
     Full,
 }

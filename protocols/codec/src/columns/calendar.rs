@@ -1,4 +1,4 @@
-//! date32, timestamp[us] and time64[us], from text.
+//! `date32`, `timestamp[us]` and `time64[us]`, from text.
 
 use std::sync::Arc;
 

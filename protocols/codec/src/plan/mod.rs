@@ -15,6 +15,7 @@ use self::json_schema::SchemaReader;
 pub use self::options::{Extra, Nested, OnBadValue, PlanOptions};
 pub(crate) use self::types::{ColumnType, Leniency, Shape, json_metadata};
 use crate::keys::KeyTable;
+use crate::unify::ROLE_KEY;
 
 /// A schema that gives no plan.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +182,8 @@ impl StreamPlan {
     /// Fields that are not nullable are treated as key properties. Columns of floats take the strings `"NaN"`, `"Infinity"`
     /// and `"-Infinity"`. With `coerce`, utf8 columns take numbers and booleans as their exact text, and columns of numbers
     /// take strings that hold a number. Bad values are quarantined and other properties kept, unless
-    /// [`StreamPlan::with_on_bad_value`] and [`StreamPlan::with_extra`] say otherwise.
+    /// [`StreamPlan::with_on_bad_value`] and [`StreamPlan::with_extra`] say otherwise. The plan's schema is the one given,
+    /// but for the mark ([`crate::ROLE_KEY`]) of optional columns, which are ordinary ones here.
     ///
     /// # Errors
     /// [`SchemaError::Unsupported`] for an Arrow type outside those that [`StreamPlan::compile`] gives;
@@ -219,6 +221,8 @@ impl StreamPlan {
             Extra::default(),
             OnBadValue::default(),
         );
+        // A column that was optional is one like the others here: a batch may get its own optional ones beside it.
+        let schema = without_roles(schema);
         // Names of list items and metadata stay as given.
         if plan
             .schema
@@ -256,4 +260,23 @@ impl StreamPlan {
     pub fn key_properties(&self) -> &[String] {
         &self.key_properties
     }
+}
+
+fn without_roles(schema: SchemaRef) -> SchemaRef {
+    if !schema
+        .fields()
+        .iter()
+        .any(|field| field.metadata().contains_key(ROLE_KEY))
+    {
+        return schema;
+    }
+    let fields = schema.fields().iter().map(|field| {
+        let mut metadata = field.metadata().clone();
+        metadata.remove(ROLE_KEY);
+        field.as_ref().clone().with_metadata(metadata)
+    });
+    Arc::new(Schema::new_with_metadata(
+        fields.collect::<Vec<_>>(),
+        schema.metadata().clone(),
+    ))
 }
