@@ -122,7 +122,9 @@ class Trial:
         with duckdb.connect() as connection:
             # Text is summed as bytes: the value is compared, not how a target types it.
             tables = self.tables(connection)
-            query = 'select count(*), count(distinct id), coalesce(sum(hash(id, amount::varchar, "text", epoch_us("at"))), 0) from '
+            query = (
+                'select count(*), count(distinct id), coalesce(sum(hash(id, amount::varchar, "text", epoch_us("at"))), 0) from '
+            )
             return {stream: Sum(*connection.execute(query + table).fetchall()[0]) for stream, table in tables.items()}
 
     def tables(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
