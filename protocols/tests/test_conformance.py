@@ -1,0 +1,30 @@
+"""Every transcript gives what its expectations say, however it is cut."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from protocols.tests.transcripts import CASES, result_of, transcript
+
+NAMES = sorted(path.name.removesuffix(".jsonl") for path in CASES.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_transcript_gives_what_is_expected(case: str) -> None:
+    expected = json.loads((CASES / f"{case}.expected.json").read_text())
+    assert result_of([transcript(case)], **expected["options"]) == expected["result"]
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_transcript_gives_the_same_in_any_pieces(case: str) -> None:
+    expected = json.loads((CASES / f"{case}.expected.json").read_text())
+    text = transcript(case)
+    cuts = sorted(random.Random(case).sample(range(len(text) + 1), min(len(text), 12)))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert result_of(pieces, threads=1, memory_budget_bytes=1 << 20, **expected["options"]) == expected["result"]
+
+
+def test_every_expectation_has_a_transcript() -> None:
+    assert [path.name.removesuffix(".expected.json") for path in sorted(CASES.glob("*.expected.json"))] == NAMES
