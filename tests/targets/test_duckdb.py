@@ -424,6 +424,14 @@ def test_after_sigkill_there_is_exactly_the_last_commit(path: Path) -> None:
     assert query(path, "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '_dativo_new%'") == [(0,)]
 
 
+def test_what_a_killed_process_has_spilled_is_removed(path: Path) -> None:
+    spilled = path.with_name("out.duckdb.tmp") / "duckdb_temp_1_0_storage_DEFAULT-0.tmp"
+    spilled.parent.mkdir()
+    spilled.write_bytes(b"x")
+    load(path, pa.record_batch({"id": [1]}))
+    assert not spilled.exists()
+
+
 def test_evolution_of_the_live_schema_is_stable(path: Path) -> None:
     schema = pa.schema([pa.field("s", pa.struct([json_field("j"), pa.field("l", pa.list_(pa.utf8()))])), json_field("top")])
     load(path, pa.record_batch([pa.nulls(1, field.type) for field in schema], schema=schema))

@@ -18,7 +18,7 @@ class DuckDBConfig(BaseModel):
     Attributes:
         path: The database file; it and its directories are made when they are not there.
         schema_name: Where tables and Dativo's own tables are; key `schema`.
-        memory_limit: DuckDB's own limit, such as `512MB`. Without it 128 MB, and more once tables of very many columns come.
+        memory_limit: DuckDB's own limit, such as `512MB`. Without it 64 MB, and more once tables of very many columns come.
         threads: DuckDB's threads. One writes the smallest files with the least work; more speed up merges into large tables.
         compression: `fast` leaves out the string compression that costs half of the load's processor time.
     """

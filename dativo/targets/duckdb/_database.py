@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,15 @@ from dativo.targets.duckdb._types import literal, quoted
 
 __all__ = ["BATCHES", "Database"]
 
-_MEMORY = 128_000_000
-# A commit pins a block for each column of each table that it writes, or a smaller segment where few rows came: with less
-# DuckDB fails with "out of memory". Measured with 1 to 500 tables of 12 to 300 columns.
+# Loading is as fast with 64 MB as with 1 GB, and the whole process stays below 300 MB: the tables in `docs/duckdb.md`.
+_MEMORY = 64_000_000
+_BESIDES = 16_000_000
+# DuckDB spills what does not fit, but a commit pins a block for each column of each table that it writes (a smaller segment where
+# few rows came), and of one table at a time all rows, unless they fill a row group: those are on disk already. With less it fails
+# with "out of memory". Measured with 1 to 500 tables of 12 to 300 columns.
 _BLOCK = 300_000
 _SMALL_COLUMN = 32_000
+_ROW_GROUP = 122_880
 BATCHES = "_dativo_batches"
 
 
@@ -45,7 +50,7 @@ class Database:
         self.schema = config.schema_name
         self.in_transaction = False
         self._memory = None if config.memory_limit is not None else _MEMORY
-        self._open_bytes: dict[str, int] = {}
+        self._pinned: dict[str, tuple[int, int]] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -63,6 +68,13 @@ class Database:
             self.run("SET TimeZone = 'UTC'")
             if config.compression == "fast":
                 self.run("SET disabled_compression_methods = 'fsst,dict_fsst'")
+        self._remove_spilled()
+
+    def _remove_spilled(self) -> None:
+        """Removes what killed processes have spilled to disk: DuckDB leaves it, and nobody else can have the file open now."""
+        for file in self.path.with_name(f"{self.path.name}.tmp").glob("duckdb_temp_*"):
+            if not file.name.startswith(f"duckdb_temp_{os.getpid()}_"):
+                file.unlink(missing_ok=True)
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Runs one statement, and gives its rows."""
@@ -81,7 +93,7 @@ class Database:
         with failures(self.path, "commit"):
             self.run("COMMIT")
         self.in_transaction = False
-        self._open_bytes.clear()
+        self._pinned.clear()
 
     def rollback(self) -> None:
         """Ends the open transaction without a trace, if DuckDB has not done so itself."""
@@ -154,15 +166,16 @@ class Database:
             # Not after an error: this would fail as well, and hide it; the connection is of no more use then.
             self._connection.unregister(BATCHES)
 
-    def make_room(self, table: str, columns: int, nbytes: int) -> None:
+    def make_room(self, table: str, columns: int, rows: int, nbytes: int) -> None:
         """Raises DuckDB's memory limit, unless the job has set one, to what merging and committing the open transaction needs.
 
         Args:
             columns: That rows were written to.
-            nbytes: Written to the table in this transaction.
+            rows: Written to the table in this transaction.
+            nbytes: Their size.
         """
-        self._open_bytes[table] = min(columns * _BLOCK, columns * _SMALL_COLUMN + nbytes * 5 // 4)
-        needed = _MEMORY // 2 + sum(self._open_bytes.values())
+        self._pinned[table] = (min(columns * _BLOCK, columns * _SMALL_COLUMN + nbytes), nbytes if rows < _ROW_GROUP else 0)
+        needed = _BESIDES + sum(blocks for blocks, _ in self._pinned.values()) + max(rows for _, rows in self._pinned.values())
         if self._memory is not None and needed > self._memory:
             self._memory = needed * 5 // 4
             with failures(self.path, "raise the memory limit"):

@@ -18,9 +18,8 @@ from dativo.targets.duckdb._types import check_holds, check_values, has_moments,
 
 __all__ = ["StreamTable", "shadow_prefix"]
 
-# DuckDB's row groups; an insert has a fixed cost of about a millisecond.
-_FLUSH_ROWS = 122_880
-_FLUSH_BYTES = 16 << 20
+# An insert has a fixed cost of about a millisecond; beyond a few megabytes, more at a time makes none faster.
+_FLUSH_BYTES = 4 << 20
 
 
 def _hides_row_ids(column: str) -> bool:
@@ -80,8 +79,7 @@ class StreamTable:
         self._sending = pa.schema([])
         self._moments: list[int] = []
         self._buffer: list[pa.RecordBatch] = []
-        self._buffered_rows = 0
-        self._flushed_bytes = 0
+        self._flushed_rows = self._flushed_bytes = 0
         self._boundary: int | None = None
         self._null_key = False
 
@@ -95,8 +93,11 @@ class StreamTable:
         """The key's column names in the table."""
         return [self.columns[name] for name in self._key]
 
-    def accept(self, batch: pa.RecordBatch) -> None:
+    def accept(self, batch: pa.RecordBatch, nbytes: int) -> None:
         """Takes a batch with original column names; a batch of zero rows announces the schema.
+
+        Args:
+            nbytes: Its size in memory, as its sender says.
 
         Raises:
             ContractError: DuckDB cannot hold a column, or a value would change.
@@ -113,18 +114,19 @@ class StreamTable:
         if self.mode == "merge" and not self._null_key:
             self._null_key = any(rows.column(name).null_count for name in self.key)
         self._buffer.append(rows)
-        self._buffered_rows += rows.num_rows
         self.rows += rows.num_rows
-        self.buffered_bytes += rows.nbytes
-        if self._buffered_rows >= _FLUSH_ROWS or self.buffered_bytes >= _FLUSH_BYTES:
+        # The larger of what the rows use and what their sender has allocated for them.
+        self.buffered_bytes += max(rows.nbytes, nbytes)
+        if self.buffered_bytes >= _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Hands what is buffered to DuckDB."""
         if not self._buffer:
             return
-        self._flushed_bytes += self.buffered_bytes
-        self._database.make_room(self._target, len(self._sending), self._flushed_bytes)
+        self._flushed_rows += sum(batch.num_rows for batch in self._buffer)
+        self._flushed_bytes += sum(batch.nbytes for batch in self._buffer)
+        self._database.make_room(self._target, len(self._sending), self._flushed_rows, self._flushed_bytes)
         if self.mode == "merge" and self._boundary is None and not self._one_by_one:
             self._boundary = self._last_row()
         if self._one_by_one or (self.mode == "merge" and self._boundary is None):
@@ -132,7 +134,7 @@ class StreamTable:
         else:
             self._database.insert(self._target, self._buffer, self._sending, self.id)
         self._buffer = []
-        self._buffered_rows = self.buffered_bytes = 0
+        self.buffered_bytes = 0
 
     def settle(self) -> None:
         """Makes the table what it is to be after the commit, all but the swap of `overwrite`."""
@@ -141,7 +143,7 @@ class StreamTable:
             self._merge(self._boundary)
         self._boundary = None
         self._null_key = False
-        self._flushed_bytes = 0
+        self._flushed_rows = self._flushed_bytes = 0
 
     def swap(self) -> None:
         """Puts what an overwriting run has filled in the place of the old table."""

@@ -21,7 +21,7 @@ from dativo.targets.duckdb._stream_table import StreamTable, shadow_prefix
 
 __all__ = ["DuckDBWriter"]
 
-_BUFFERED_BYTES = 32 << 20
+_BUFFERED_BYTES = 16 << 20
 
 
 class DuckDBWriter:
@@ -76,7 +76,7 @@ class DuckDBWriter:
         with self._working() as database:
             database.begin()
             table = self._tables.get(batch.stream) or self._open_table(database, batch.stream)
-            table.accept(pa.record_batch(batch.data))
+            table.accept(pa.record_batch(batch.data), batch.nbytes)
             self._relieve()
 
     def write_rejects(self, rejects: Rejects) -> None:
@@ -84,7 +84,8 @@ class DuckDBWriter:
         with self._working() as database:
             database.begin()
             table = self._quarantines.get(rejects.stream) or self._open_quarantine(database, rejects.stream)
-            table.accept(quarantine_rows(rejects, self._catalog.run_id))
+            rows = quarantine_rows(rejects, self._catalog.run_id)
+            table.accept(rows, rows.nbytes)
             self._relieve()
 
     def commit(self, state: bytes | None, *, final: bool = False) -> Receipt:
