@@ -1,7 +1,7 @@
 """What Singer messages mean, said as plainly as possible: no speed, no streaming, one dict per row.
 
-Made from the design's table and rules, with the json module, Decimal and datetime; it shares nothing with the decoder it is held against.
-Lines are whole messages, or RECORDs cut somewhere inside their record; strings have no invalid escapes.
+Made from the design's table and rules, with the json module, Decimal and datetime; it shares nothing with the decoder it is held
+against. Lines are whole messages, or RECORDs cut somewhere inside their record; strings have no invalid escapes.
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def decimal_of(value: object) -> Decimal:
 
 def moment(text: str) -> dt.datetime:
     """A date-time, in UTC where it names a zone; without a zone as it stands."""
-    parts = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d(?::?\d\d)?)?)?", text, re.ASCII)
+    parts = re.fullmatch(
+        r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d(?::?\d\d)?)?)?", text, re.ASCII
+    )
     if not parts:
         raise Bad
     year, month, day, hour, minute, second = (int(part or 0) for part in parts.groups()[:6])

@@ -6,6 +6,7 @@ import json
 import random
 
 import pytest
+
 from protocols.tests.transcripts import CASES, result_of, transcript
 
 NAMES = sorted(path.name.removesuffix(".jsonl") for path in CASES.glob("*.jsonl"))

@@ -16,7 +16,7 @@ EVERYTHING = pa.record_batch(
         "int": pa.array([1, None, -(2**63)]),
         "float": pa.array([0.1, float("inf"), None]),
         "bool": pa.array([True, None, False]),
-        "text": pa.array(["a\n\"é😀", "", None]),
+        "text": pa.array(['a\n"é😀', "", None]),
         "decimal": pa.array([Decimal("1.10"), None, Decimal("-99.99")], pa.decimal128(38, 2)),
         "date": pa.array([dt.date(2024, 2, 29), None, dt.date(1, 1, 1)]),
         "instant": pa.array([0, None, -1], pa.timestamp("us", "UTC")),

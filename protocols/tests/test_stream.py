@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from dativo_protocols import Batch, ConnectorError, Log, Message, Rejects, Schema, SingerDecoder, State, StreamId
+
 from protocols.tests.transcripts import decoding
 
 SCHEMA = b'{"type":"SCHEMA","stream":"a","schema":{"properties":{"x":{"type":"integer"}}},"key_properties":[]}\n'
@@ -158,7 +159,7 @@ def test_a_slow_consumer_holds_the_source_back() -> None:
     time.sleep(1)
     first = writer.decoder.bytes_in
     time.sleep(0.5)
-    assert writer.decoder.bytes_in == first < 8 << 20
+    assert writer.decoder.bytes_in == first < 64 << 20
     assert writer.decoder.idle_seconds == 0.0
     writer.decoder.close()
     feeder.join()
@@ -198,25 +199,26 @@ def test_interrupt_ends_waiting() -> None:
 
 
 def test_writer_killed_in_the_middle_of_a_line_is_an_error_behind_its_rows() -> None:
-    script = f"import os, signal; os.write(1, {SCHEMA + record(1) + state(1) + record(2) + record(3)[:-9]!r}); os.kill(os.getpid(), signal.SIGKILL)"
+    text = SCHEMA + record(1) + state(1) + record(2) + record(3)[:-9]
+    script = f"import os, signal; os.write(1, {text!r}); os.kill(os.getpid(), signal.SIGKILL)"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert process.stdout
     decoder = SingerDecoder(process.stdout.fileno())
     process.stdout.close()
-    found = []
+    found: list[Message] = []
     with pytest.raises(ConnectorError, match="ends in the middle of a line") as raised:
-        found += iter(decoder.__next__, None)
+        found.extend(decoder)
     assert raised.value.facts == {"stream": "a", "line": 5}
     assert process.wait() == -signal.SIGKILL
+    assert sum(map(rows, found)) == 2
     assert list(decoder) == []
 
 
 def test_messages_before_an_error_come_first() -> None:
     with decoding([SCHEMA, record(1) * 20_000, state(1), record(2) * 3, record(1, "b"), record(3)]) as decoder:
-        found = []
+        found: list[Message] = []
         with pytest.raises(ConnectorError, match="comes before its SCHEMA") as raised:
-            while True:
-                found.append(next(decoder))  # noqa: PERF401
+            found.extend(decoder)
         assert raised.value.facts == {"stream": "b", "line": 20_006}
     assert sum(map(rows, found)) == 20_003
     assert [type(message) for message in found][-2:] == [State, Batch]
@@ -253,7 +255,8 @@ def test_noise_is_logged_at_a_bounded_rate() -> None:
 
 
 def test_counters_count_everything() -> None:
-    text = SCHEMA + record(1) * 10 + b'{"type":"RECORD","stream":"a","record":{"x":"bad"}}\n' + b'{"type":"RECORD","str\n' + b"noise\n"
+    bad = b'{"type":"RECORD","stream":"a","record":{"x":"bad"}}\n'
+    text = SCHEMA + record(1) * 10 + bad + b'{"type":"RECORD","str\n' + b"noise\n"
     with decoding([text]) as decoder:
         for _ in decoder:
             pass
@@ -342,7 +345,7 @@ def test_a_record_beyond_the_limit_is_refused_by_name() -> None:
     long = b'{"type":"RECORD","stream":"a","record":{"t":"' + b"x" * 3_000_000 + b'"}}\n'
     with decoding([SCHEMA, record(1), long, record(2)], max_record_bytes=2_000_000) as decoder:
         found = [next(decoder), next(decoder)]
-        with pytest.raises(ConnectorError, match="`a`.*2000000 bytes") as raised:
+        with pytest.raises(ConnectorError, match=r"`a`.*2000000 bytes") as raised:
             next(decoder)
     assert sum(map(rows, found)) == 1
     assert raised.value.facts == {"stream": "a", "line": 3}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from dativo_protocols import Batch, BatchFiles, DativoError, Log, Message, Rejects, Schema, SingerDecoder, State, StreamId, Version
+from dativo_protocols import Batch, BatchFiles, DativoError, Log, Message, Rejects, Schema, SingerDecoder, State, Version
 
 CASES = Path(__file__).parent.parent / "conformance"
 
@@ -81,7 +81,8 @@ def columns_of(data: Any) -> dict[str, str]:
     schema = pa.schema(data)
     columns = {}
     for field in schema:
-        is_json = (field.metadata or {}).get(b"ARROW:extension:name") == b"arrow.json" or str(field.type).startswith("extension<arrow.json")
+        metadata = field.metadata or {}
+        is_json = metadata.get(b"ARROW:extension:name") == b"arrow.json" or str(field.type).startswith("extension<arrow.json")
         columns[field.name] = ("json" if is_json else str(field.type)) + ("" if field.nullable else " not null")
     return columns
 
@@ -105,7 +106,8 @@ class Result:
             return
         epochs = self.streams.setdefault(message.stream.name, [])
         if isinstance(message, Schema):
-            epochs.append({"columns": columns_of(message.data), "primary_key": list(message.primary_key), "cursor": list(message.cursor)})
+            key, cursor = list(message.primary_key), list(message.cursor)
+            epochs.append({"columns": columns_of(message.data), "primary_key": key, "cursor": cursor})
             return
         if not epochs:
             epochs.append({})
@@ -139,7 +141,7 @@ def result_of(pieces: Iterable[bytes], **options: Any) -> dict[str, Any]:
                 result.take(message)
         except DativoError as error:
             result.error = {"type": type(error).__name__, "message": error.message, "facts": error.facts}
-        result.rows_in = {stream.name: count for stream, count in sorted(decoder.rows_in.items()) if StreamId(stream.name) == stream}
+        result.rows_in = {str(stream): count for stream, count in sorted(decoder.rows_in.items())}
     return result.as_json()
 
 

@@ -40,16 +40,17 @@ class ArrowSchema:
 class SingerDecoder:
     """Decodes what a Singer tap writes: an iterator of messages, decoded on threads of its own without the GIL.
 
-    Order: a `Schema` comes before the `Batch`es it describes, and after those of the schema it replaces. A stream's rows keep their
-    order. A `State` covers exactly the batches already given. Not every state is given: one that a later state covers may be left
-    out (see `superseded_states`), and rows of different streams between two states may change places.
+    Order: a `Schema` comes before the `Batch`es it describes, and after those of the schema it replaces. A stream's rows keep
+    their order. A `State` covers exactly the batches already given. Not every state is given: one that a later state covers may
+    be left out (see `superseded_states`), and rows of different streams between two states may change places.
 
-    Memory is bounded by `memory_budget_bytes`; only one record that is itself larger exceeds it, alone. When the consumer is slow,
-    the decoder stops reading.
+    Memory is bounded by `memory_budget_bytes`; only one record that is itself larger exceeds it, alone. When the consumer is
+    slow, the decoder stops reading.
 
     Args:
         fd: What to read: a pipe, a socket or a file. It is duplicated; the caller keeps and closes his own.
-        on_bad_value: `quarantine` (a bad row comes as `Rejects`), `null` (a bad cell becomes null, noted in `_dativo_changes`) or `fail`.
+        on_bad_value: `quarantine` (a bad row comes as `Rejects`), `null` (a bad cell becomes null, noted in `_dativo_changes`)
+            or `fail`.
         nested: `json` (objects and arrays as JSON text, exact as sent) or `struct` for those with a known shape.
         extra: `keep` properties outside the schema in `_dativo_extra`, or `drop` them.
         fields: Per stream, the properties to keep; a stream that is missing keeps all. Key properties are always kept.
@@ -82,8 +83,8 @@ class SingerDecoder:
 
         Raises:
             StopIteration: The input ended well, and everything was given.
-            ConnectorError: The input breaks the protocol, ends in the middle of a line, or the decoder was closed before its end. Raised once,
-                after all messages before that place. Facts: `stream`, `line`.
+            ConnectorError: The input breaks the protocol, ends in the middle of a line, or the decoder was closed before its
+                end. Raised once, after all messages before that place. Facts: `stream`, `line`.
             ContractError: A bad value or record, and `on_bad_value` is `fail`. Facts: `stream`, `line`, `column`.
             ConfigError: `types` or `fields` name what the stream does not have. Facts: `stream`, `line`.
         """
