@@ -191,8 +191,9 @@ def _converted(array: pa.Array, before: pa.Field, after: pa.Field, stream: Strea
     try:
         return convert(array, before, after)
     except (ValueError, NotImplementedError) as error:
+        where = f"column `{after.name}`" if stream is None else f"column `{after.name}` of stream `{stream}`"
         raise ContractError(
-            f"column `{after.name}` has a value of type `{type_text(before)}` that would change as `{type_text(after)}`",
+            f"{where} has a value of type `{type_text(before)}` that would change as `{type_text(after)}`",
             hint="give the column a wider type under `types` in the job, for example `string`, and load the stream anew",
             facts=_facts(stream, column=after.name, before=type_text(before), after=type_text(after)),
         ) from error
