@@ -64,10 +64,11 @@ fn the_table_of_types() {
         ),
         (r#"{"type":"number","multipleOf":1}"#, "Decimal128(38, 0)"),
         (
-            r#"{"type":"number","multipleOf":1e-38}"#,
-            "Decimal128(38, 38)",
+            r#"{"type":"number","multipleOf":1e-37}"#,
+            "Decimal128(38, 37)",
         ),
-        (r#"{"type":"number","multipleOf":1e-39}"#, "Float64"),
+        (r#"{"type":"number","multipleOf":1e-38}"#, "json"),
+        (r#"{"type":"number","multipleOf":1e-100}"#, "json"),
         (r#"{"type":"number","multipleOf":0.05}"#, "Float64"),
         (r#"{"type":"number","multipleOf":10}"#, "Float64"),
         (

@@ -13,6 +13,18 @@ fn room<T>(len: usize) -> Vec<T> {
     Vec::with_capacity(len.min(MOST_ROOM / size_of::<T>()))
 }
 
+/// What is in `filled`, in memory of about its own size, and an empty vector in its place.
+///
+/// Batches wait for their consumer; what a vector grew beyond its content would wait with them.
+fn take<T>(filled: &mut Vec<T>) -> Vec<T> {
+    let next = room(filled.len());
+    let mut taken = std::mem::replace(filled, next);
+    if taken.capacity() - taken.len() > taken.len() / 8 {
+        taken.shrink_to_fit();
+    }
+    taken
+}
+
 /// One value of fixed width per row.
 #[derive(Debug)]
 pub(crate) struct Fixed<T> {
@@ -51,8 +63,7 @@ impl<T: Copy + Default> Fixed<T> {
 
     /// Hands over the values and starts anew.
     pub(crate) fn finish(&mut self) -> (Vec<T>, Option<NullBuffer>) {
-        let next = room(self.values.len());
-        let values = std::mem::replace(&mut self.values, next);
+        let values = take(&mut self.values);
         (values, self.validity.finish())
     }
 }
@@ -114,11 +125,9 @@ impl Bytes {
 
     /// Hands over the rows and starts anew.
     pub(crate) fn finish(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
-        let mut offsets = room(self.offsets.len());
-        offsets.push(0);
-        let offsets = std::mem::replace(&mut self.offsets, offsets);
-        let next = room(self.values.len());
-        let values = std::mem::replace(&mut self.values, next);
+        let offsets = take(&mut self.offsets);
+        self.offsets.push(0);
+        let values = take(&mut self.values);
         (
             OffsetBuffer::new(ScalarBuffer::from(offsets)),
             Buffer::from_vec(values),

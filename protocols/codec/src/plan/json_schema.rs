@@ -214,8 +214,14 @@ fn number(schema: &Map<String, Value>) -> ColumnType {
         "big_number" => return ColumnType::Decimal(38, 9),
         _ => {}
     }
-    match schema.get("multipleOf").and_then(power_of_ten) {
+    let Some(step) = schema.get("multipleOf") else {
+        return ColumnType::Float64;
+    };
+    match power_of_ten(step) {
         Some(scale) => ColumnType::Decimal(38, scale),
+        // How taps write PostgreSQL's `numeric` without a scale. 38 digits behind the point leave none before it:
+        // only the number's own text holds every value.
+        None if step.as_f64().is_some_and(|step| step > 0.0 && step < 1e-37) => ColumnType::Json,
         None => ColumnType::Float64,
     }
 }
@@ -238,9 +244,9 @@ fn string(schema: &Map<String, Value>) -> ColumnType {
     }
 }
 
-/// n, for 1e-n (0 to 38), however it is written.
+/// n, for 1e-n (0 to 37), however it is written.
 fn power_of_ten(value: &Value) -> Option<i8> {
     let literal = value.as_number()?.to_string();
     let number = crate::json::Number::parse(literal.as_bytes())?;
-    (0..=38).find(|&scale| number.to_decimal(38, scale) == Ok(1))
+    (0..=37).find(|&scale| number.to_decimal(38, scale) == Ok(1))
 }
