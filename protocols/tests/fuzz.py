@@ -151,7 +151,7 @@ def decode(lines: list[bytes], seed: int, rng: random.Random, fail: Callable[[st
                 counted[message.stream.name] += message.rows
                 outcome["rows" if isinstance(message, Batch) else "rejects"] += message.rows
             if isinstance(message, Batch):
-                batch = pa.record_batch(message.data)  # type: ignore[arg-type]
+                batch = pa.record_batch(message.data)
                 batch.validate(full=True)
                 if message.stream.name == "good":
                     arrived += batch.column("n").to_pylist()

@@ -35,7 +35,7 @@ TIMES = st.one_of(st.times().map(dt.time.isoformat), st.sampled_from(ODD_TIMES))
 OFFSETS = st.sampled_from(["", "Z", "z", "+02:00", "-0530", "+14", "+00:00", "+24:00", "x"])
 MOMENTS = st.builds("{}{}{}{}".format, DATES, st.sampled_from(["T", " ", "t", "_"]), TIMES, OFFSETS)
 
-PLAIN = st.sampled_from(
+PLAIN: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {"type": "integer"},
         {"type": "integer", "airbyte_type": "big_integer"},

@@ -43,7 +43,7 @@ def test_compressed_files_of_several_members_are_read_to_their_end(tmp_path: Pat
     path = tmp_path / "x.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"a":1}\n') + gzip.compress(b'{"a":2}\n'))
     batches = decode_json_lines(path, pa.schema({"a": pa.int64()}), compression="gzip")
-    assert [pa.record_batch(batch).to_pylist() for batch in batches] == [[{"a": 1}, {"a": 2}]]  # type: ignore[arg-type]
+    assert [pa.record_batch(batch).to_pylist() for batch in batches] == [[{"a": 1}, {"a": 2}]]
 
 
 def test_a_file_cut_short_is_an_error(tmp_path: Path) -> None:

@@ -259,10 +259,8 @@ impl Input {
             return Ok(Waited::Ready);
         };
         self.gauge.waits();
-        if small {
-            if let Waited::Stopped = self.poll(None, Some(NAP))? {
-                return Ok(Waited::Stopped);
-            }
+        if small && matches!(self.poll(None, Some(NAP))?, Waited::Stopped) {
+            return Ok(Waited::Stopped);
         }
         let patience = since.map(|since| LINGER.saturating_sub(since.elapsed()));
         self.poll(Some(fd), patience)

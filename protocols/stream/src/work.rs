@@ -165,6 +165,10 @@ impl Worker {
             while start < segment.end {
                 let rest = &chunk[start..segment.end];
                 let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+                if length >= self.part_bytes && estimate > 0 {
+                    self.hand_over(None, false, parts)?;
+                    estimate = 0;
+                }
                 match self.decode_message(&rest[..length], number, segment.cut) {
                     Ok(width) => estimate += width + length,
                     Err(found) => {
@@ -216,32 +220,10 @@ impl Worker {
     ) -> Result<usize, Box<Failure>> {
         let registry = &self.registry;
         let number_i64 = i64::try_from(number).unwrap_or(i64::MAX);
-        let decoded = loop {
-            match self
-                .builders
-                .decode_line(line, number_i64, |stream| registry.get(stream).cloned())
-            {
-                Ok(decoded) => break decoded,
-                Err(LineError::UnknownStream { stream }) => {
-                    return Err(Box::new(before_schema("RECORD", &stream, number)));
-                }
-                Err(LineError::Push { stream, error, .. }) => match error {
-                    // A part is finished long before 2 GiB, so only one record that large gets here.
-                    PushError::Full => {
-                        let message = format!(
-                            "line {number}: a record of stream `{stream}` does not fit into a batch"
-                        );
-                        return Err(Box::new(Failure::protocol(message).of(stream).at(number)));
-                    }
-                    PushError::Bad { column: None, .. } if cut => {
-                        return Err(Box::new(cut_short(Some(stream), number)));
-                    }
-                    PushError::Bad { column, reason, .. } => {
-                        return Err(Box::new(bad_value(stream, number, column, &reason)));
-                    }
-                },
-            }
-        };
+        let decoded = self
+            .builders
+            .decode_line(line, number_i64, |stream| registry.get(stream).cloned())
+            .map_err(|error| Box::new(refused(error, number, cut)))?;
         if decoded.outcome == Outcome::Broken && (cut || self.fail_on_bad) {
             let stream = match decoded.builder {
                 Some(place) => {
@@ -301,6 +283,15 @@ impl Worker {
             let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
             let line = &rest[..length];
             if !line.trim_ascii().is_empty() {
+                if length >= self.part_bytes && estimate > 0 {
+                    self.send(
+                        vec![output(stream, seen, builder.finish())],
+                        None,
+                        false,
+                        parts,
+                    )?;
+                    (seen, estimate) = (0, 0);
+                }
                 match builder.push_line(line, i64::try_from(number).unwrap_or(i64::MAX)) {
                     Ok(_) => seen += 1,
                     Err(PushError::Bad { column, reason, .. }) => {
@@ -308,10 +299,7 @@ impl Worker {
                         break;
                     }
                     Err(PushError::Full) => {
-                        let message = format!(
-                            "line {number}: a record of stream `{stream}` does not fit into a batch"
-                        );
-                        failure = Some(Failure::protocol(message).of(stream.as_ref()).at(number));
+                        failure = Some(too_large(stream, number));
                         break;
                     }
                 }
@@ -389,6 +377,26 @@ fn output(stream: &Arc<str>, seen: u64, built: Built) -> Output {
         batch: built.batch,
         rejects: built.rejects,
     }
+}
+
+fn refused(error: LineError, line: u64, cut: bool) -> Failure {
+    match error {
+        LineError::UnknownStream { stream } => before_schema("RECORD", &stream, line),
+        LineError::Push { stream, error, .. } => match error {
+            PushError::Full => too_large(&stream, line),
+            PushError::Bad { column: None, .. } if cut => cut_short(Some(stream), line),
+            PushError::Bad { column, reason, .. } => bad_value(stream, line, column, &reason),
+        },
+    }
+}
+
+/// Parts are handed over long before a batch is full, so one record alone must be that large.
+fn too_large(stream: &str, line: u64) -> Failure {
+    Failure::protocol(format!(
+        "line {line}: a record of stream `{stream}` does not fit into a batch"
+    ))
+    .of(stream)
+    .at(line)
 }
 
 fn bad_value(stream: String, line: u64, column: Option<String>, reason: &str) -> Failure {
