@@ -51,7 +51,7 @@ crash: setup ## Kill a run at 200 random instants in each target, compare the ro
 	$(BIN)/python tests/crash/crash.py --kills 200 --rows 1000000 --target duckdb --target parquet --target jsonl $(CRASH)
 
 fuzz: setup ## Ten million mutated lines through the decoder (minutes)
-	$(BIN)/python tests/fuzz/fuzz.py --lines 10000000 $(FUZZ)
+	$(BIN)/python protocols/tests/fuzz.py --lines 10000000 $(FUZZ)
 
 lock: $(UV) ## Resolve requirements.lock anew
 	scripts/lock.sh
