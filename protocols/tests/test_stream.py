@@ -371,3 +371,13 @@ def test_batches_cross_without_copies_and_outlive_the_decoder() -> None:
     del batch, decoder
     assert table.to_pylist() == [{"x": 7}]
     assert table.column(0).buffers()[1].address == again.column(0).buffers()[1].address
+
+
+def test_rows_without_columns_are_rows(tap: Writer) -> None:
+    tap.write(
+        b'{"type":"SCHEMA","stream":"a","schema":{},"key_properties":[]}\n' + b'{"type":"RECORD","stream":"a","record":{}}\n' * 3
+    )
+    assert isinstance(next(tap.decoder), Schema)
+    batch = next(tap.decoder)
+    assert isinstance(batch, Batch)
+    assert pa.record_batch(batch.data).num_rows == batch.rows == 3

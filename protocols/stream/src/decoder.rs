@@ -395,3 +395,18 @@ fn bug(error: impl fmt::Display) -> Failure {
         format!("batches of one stream do not fit together: {error}"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_input_thread_ends_the_stream_with_a_failure() {
+        let (sender, items) = bounded(1);
+        run_guarded(&sender, || panic!("on purpose"));
+        let Ok(Item::Fail(failure)) = items.recv() else {
+            panic!("no failure");
+        };
+        assert_eq!(failure.message, "the decoder panicked: on purpose");
+    }
+}

@@ -89,7 +89,7 @@ impl Event {
     }
 }
 
-/// Bytes a batch holds, with what its arrays cost beside their buffers.
+/// Bytes a batch holds, with what it costs beside its buffers: never zero, also without columns.
 pub(crate) fn nbytes(batch: &RecordBatch) -> usize {
-    batch.get_array_memory_size()
+    size_of::<RecordBatch>() + batch.get_array_memory_size()
 }

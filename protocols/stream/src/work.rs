@@ -437,3 +437,43 @@ pub(crate) fn cut_short(stream: Option<String>, line: u64) -> Failure {
     failure.stream = stream;
     failure
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::Pool;
+    use crossbeam_channel::{bounded, unbounded};
+
+    #[test]
+    fn a_panic_becomes_the_failure_of_its_task_and_the_thread_goes_on() {
+        let budget = Budget::new(1 << 20);
+        let stop = Arc::new(Stop::new().unwrap());
+        let mut worker = Worker::new(Arc::clone(&budget), stop, OnBadValue::Quarantine);
+        let (sender, tasks) = unbounded();
+        let mut receivers = Vec::new();
+        for end in [1000, 0] {
+            let (parts, receiver) = bounded(1);
+            receivers.push(receiver);
+            let segment = Segment {
+                start: 0,
+                end,
+                first_line: 1,
+                cut: false,
+            };
+            let chunk = Chunk::new(b"{}\n".to_vec(), Pool::new(16), budget.charge(6));
+            let work = Work::Messages {
+                segments: vec![segment],
+                registry: Arc::default(),
+            };
+            let chunk = Arc::new(chunk);
+            sender.send(Task { chunk, work, parts }).unwrap();
+        }
+        drop(sender);
+        worker.run(&tasks);
+        let failure = receivers[0].recv().unwrap().failure.unwrap();
+        assert_eq!(failure.kind, FailureKind::Bug);
+        assert!(failure.message.starts_with("the decoder panicked: "));
+        assert!(receivers[1].recv().unwrap().failure.is_none());
+        assert_eq!(budget.used(), 0);
+    }
+}
