@@ -14,7 +14,7 @@ run ruff format --check .
 run mypy
 run stubtest --ignore-disjoint-bases dativo_protocols._codec
 run cargo fmt --all --check
-run cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+run cargo clippy --workspace --all-targets --quiet -- -D warnings
 
 if ((${#failed[@]})); then
   printf 'failed: %s\n' "${failed[@]}" >&2
