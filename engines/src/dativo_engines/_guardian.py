@@ -53,8 +53,10 @@ def start(path: str, argv: list[str], stdout: int) -> int:
                 os._exit(127)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(stdout, 1)
-            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
+            # Also those that whoever started Dativo ignored, as a shell does with SIGQUIT for what it runs in the background.
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                with contextlib.suppress(OSError):
+                    signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             os.execve(path, argv, os.environ)
         except OSError as error:
