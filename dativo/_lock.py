@@ -8,6 +8,7 @@ lets only one process in, and the file targets commit one after the other.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -51,7 +52,7 @@ class JobLock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise StateError(f"cannot lock job `{self._job}`: {error}") from error
+            raise self._unwritable(error) from error
         try:
             deadline = time.monotonic() + self._wait_seconds
             while not _try(file):
@@ -62,6 +63,9 @@ class JobLock:
             text = json.dumps({"pid": os.getpid(), "run_id": self._run_id, "started": time.time()})
             os.ftruncate(file, 0)
             os.pwrite(file, text.encode(), 0)
+        except OSError as error:
+            os.close(file)
+            raise self._unwritable(error) from error
         except BaseException:
             os.close(file)
             raise
@@ -74,6 +78,15 @@ class JobLock:
             os.ftruncate(self._file, 0)
             os.close(self._file)
             self._file = None
+
+    def _unwritable(self, error: OSError) -> StateError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return StateError(
+            f"cannot write `{self.path}`: {error.strerror}",
+            hint="free some space, then run again" if full else "`--project DIR` works in a directory where this user may write",
+            retryable=full,
+            facts={"job": str(self._job)},
+        )
 
     def _taken(self, file: int) -> DativoError:
         holder = _read(file)

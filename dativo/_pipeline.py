@@ -20,11 +20,14 @@ from dativo_sdk import ConfiguredStream, Quarantining, Receipt, WriteCatalog, Wr
 
 from dativo._interruption import Interruption
 from dativo._job import CheckpointConfig
+from dativo._names import EXTRA
 from dativo._progress import Progress
 from dativo._report import ChangeReport, Report, StreamReport
 from dativo._selection import StreamRules
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from dativo._job import Job
 
 __all__ = ["UNKNOWN", "Pipeline"]
@@ -35,12 +38,13 @@ UNKNOWN = StreamId("_unknown")
 
 @dataclass(slots=True)
 class _Stream:
-    """One stream of this run; rows and rejects are those handed to the writer."""
+    """One stream of this run; rows and rejects are those handed to the writer. A bare one has a schema without a property."""
 
     configured: ConfiguredStream
     report: StreamReport
     rows: int = 0
     rejects: int = 0
+    bare: bool = False
     versions: set[int] = field(default_factory=set)
 
 
@@ -114,6 +118,11 @@ class Pipeline:
                 self._take(message, reading)
         finally:
             self._count_in(reading)
+        if not self._streams and self._state is None and reading.bytes_in:
+            self._log(
+                "warning",
+                "the connector has ended well, but nothing that it said was a message: `--verbose` shows its lines",
+            )
         self._check_staged()
         self._commit(final=True)
         self._check_committed()
@@ -154,7 +163,8 @@ class Pipeline:
                 facts={"stream": str(message.stream)},
             )
         schema = pa.schema(message.data)
-        empty = pa.RecordBatch.from_pylist([], schema=schema)
+        self._streams[message.stream].bare = not len(schema)
+        empty = pa.RecordBatch.from_pylist([], schema=schema if len(schema) else _bare())
         self._writer.write_batch(Batch(message.stream, empty, 0, 0))
 
     def _configure(self, message: Schema) -> ConfiguredStream:
@@ -195,7 +205,7 @@ class Pipeline:
 
     def _take_batch(self, message: Batch, reading: Reading) -> None:
         stream = self._streams[message.stream]
-        self._writer.write_batch(message)
+        self._writer.write_batch(_clothed(message) if stream.bare else message)
         stream.rows += message.rows
         stream.report.bytes += message.nbytes
         self._staged_rows += message.rows
@@ -279,7 +289,7 @@ class Pipeline:
             stream = self._streams.get(stream_id) or self._add(ConfiguredStream(stream_id))
             stream.report.rows_in = rows
         for stream in self._streams.values():
-            stream.report.staged = stream.rows + stream.rejects - stream.report.written - stream.report.quarantined
+            stream.report.staged = stream.report.rows_in - stream.report.written - stream.report.quarantined
 
     def _check_staged(self) -> None:
         for stream_id, stream in self._streams.items():
@@ -294,6 +304,25 @@ class Pipeline:
                 raise _miscount(
                     stream_id, "after the last commit", report.rows_in, "committed", report.written, report.quarantined
                 )
+
+
+def _clothed(batch: Batch) -> Batch:
+    """No table has no columns, and the rows of a bare stream are to be counted: they get the column for extra properties."""
+    import pyarrow as pa
+
+    data = pa.record_batch(batch.data)
+    if data.num_columns:
+        return batch
+    data = pa.RecordBatch.from_arrays([pa.nulls(batch.rows, pa.utf8())], schema=_bare())
+    return Batch(batch.stream, data, batch.rows, batch.nbytes)
+
+
+def _bare() -> pa.Schema:
+    """The columns of a stream whose schema names no property."""
+    import pyarrow as pa
+
+    kind = {"ARROW:extension:name": "arrow.json", "ARROW:extension:metadata": ""}
+    return pa.schema([pa.field(EXTRA, pa.utf8(), metadata=kind)])
 
 
 def _key(configured: ConfiguredStream) -> str:

@@ -33,7 +33,7 @@ class StreamReport:
         rows_in: Records that the connector sent.
         written: Rows committed to the stream's table.
         quarantined: Rows committed to its quarantine table.
-        staged: Rows and rejects that were staged but not committed, because the run failed.
+        staged: Records that were taken in but not committed, because the run failed.
         bytes: Size of its batches as Arrow data.
         changes: Schema changes committed.
     """

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
-from dativo_protocols.errors import StateError
+from dativo_protocols.errors import ConfigError, StateError
 from dativo_sdk import JobKey
 
 from dativo._process import is_alive, process_start
@@ -160,14 +160,15 @@ class Store:
         """Puts a state that the next run starts from.
 
         Raises:
-            StateError: It is not a JSON object.
+            ConfigError: It is not a JSON object.
+            StateError: The store cannot be written.
         """
         try:
             parsed = json.loads(state)
         except (ValueError, RecursionError) as error:
-            raise StateError(f"the state is not JSON: {error}") from None
+            raise ConfigError(f"the state is not JSON: {error}") from None
         if not isinstance(parsed, dict):
-            raise StateError("the state is not a JSON object")
+            raise ConfigError("the state is not a JSON object", hint='a Singer state is one, such as `{"bookmarks": {}}`')
         return self._append(job, state, "set")
 
     def rollback(self, job: JobKey, seq: int | None = None) -> StateEntry:

@@ -87,13 +87,13 @@ def test_clear(job):
     ("given", "error"),
     [
         (b"{", "the state is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        (b"[]", "the state is not a JSON object"),
+        (b"[]", 'the state is not a JSON object\nhint: a Singer state is one, such as `{"bookmarks": {}}`'),
     ],
 )
 def test_what_is_no_state_is_refused(job, given, error):
     ran = job.dativo("state", "set", "orders", "-", given=given)
 
-    assert ran.code == 20
+    assert ran.code == 2
     assert ran.err == f"error: {error}\n"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dativo_protocols import DativoError
+from dativo_protocols import DativoError, StateError
 from dativo_sdk import JobKey
 
 from dativo._lock import JobLock
@@ -63,3 +63,25 @@ def test_a_lock_that_was_left_can_be_taken_again(tmp_path: Path) -> None:
     for run in ("first", "second"):
         with JobLock(tmp_path, JOB, run):
             pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_project_that_cannot_be_written_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StateError, match=r"cannot write `.*acme@orders.lock`: Permission denied") as caught:
+        JobLock(tmp_path / "locks", JOB, "r").__enter__()
+    assert caught.value.hint is not None
+
+
+def test_a_disk_without_room_for_the_lock_is_no_bug(tmp_path: Path) -> None:
+    # A limit on the size of files stands in for the full disk.
+    script = (
+        "import resource, sys, pathlib; from dativo._lock import JobLock; from dativo_sdk import JobKey;"
+        "from dativo_protocols import StateError;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+        "lock = JobLock(pathlib.Path(sys.argv[1]), JobKey('acme', 'orders'), 'first')\n"
+        "try: lock.__enter__()\n"
+        "except StateError as error: print(error.message)"
+    )
+    said = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True).stdout
+    assert said == f"cannot write `{tmp_path}/acme@orders.lock`: File too large\n"

@@ -123,7 +123,7 @@ def rejects(rows: int) -> Rejects:
     return Rejects(ORDERS, pa.RecordBatch.from_pylist([{"line": n} for n in range(rows)], schema=REJECTS), rows)
 
 
-def run(writer: Memory, reading: Script, **job: Any) -> Report:
+def run(writer: Memory, reading: Script, logged: list[tuple[str, str]] | None = None, **job: Any) -> Report:
     """Runs to the end or the error; the report is on the writer too, for tests that expect an error."""
     parsed = Job.model_validate({"name": "x", "source": {"connector": "c"}, "target": {"connector": "memory"}, **job})
     report = writer.report = Report("r1", "default", "x")  # type: ignore[attr-defined]
@@ -140,7 +140,7 @@ def run(writer: Memory, reading: Script, **job: Any) -> Report:
         progress=Progress(),
         interruption=Interruption(),
         committed=recorded.append,
-        log=lambda level, line: None,
+        log=lambda level, line: None if logged is None else logged.append((level, line)),
     ).run(reading)
     return report
 
@@ -185,6 +185,23 @@ def test_a_source_that_fails_commits_nothing_more() -> None:
     assert [state for state, _, _ in writer.commits] == [b"1"]
     stream = writer.report.streams[0]  # type: ignore[attr-defined]
     assert (stream.rows_in, stream.written, stream.staged) == (8, 6, 2)
+
+
+def test_rows_that_the_target_did_not_take_count_as_rolled_back() -> None:
+    writer = Memory()
+    with pytest.raises(ConnectorError):
+        run(writer, Script([schema(), batch(2), ConnectorError("gone")], {ORDERS: 5}))
+    assert writer.report.streams[0].staged == 5  # type: ignore[attr-defined]
+
+
+def test_a_connector_that_says_nothing_of_the_protocol_is_not_passed_over_in_silence() -> None:
+    logged: list[tuple[str, str]] = []
+    run(Memory(), Script([]), logged)
+    assert [level for level, _ in logged] == ["warning"]
+    for messages in ([schema()], [State(b"{}")]):
+        logged.clear()
+        run(Memory(), Script(messages), logged)
+        assert logged == []
 
 
 def test_a_row_lost_before_the_commit_fails_the_run_before_it() -> None:

@@ -327,3 +327,20 @@ def test_a_bug_is_reported_as_one(project: Path, tap: Any, say: Any, monkeypatch
     assert (report.exit_code, report.status) == (1, "failed")
     assert isinstance(report.error, DativoError)
     assert isinstance(report.error.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("connector", ["duckdb", "parquet", "jsonl"])
+def test_a_stream_without_properties_keeps_its_rows(project: Path, tap: Any, say: Any, connector: str) -> None:
+    tap.offers(say.schema("orders"))
+    target = {"connector": connector, "config": {"path": "shop.duckdb" if connector == "duckdb" else "lake"}}
+    for records in ([], [{}, {}], [{"a": 1}, {}]):
+        tap.says(say.schema("orders"), *(say.record("orders", **values) for values in records))
+        assert dativo.run(tap.job(target)).written == len(records)
+    tap.says(say.schema("orders", id="integer"), say.record("orders", id=7))
+    tap.offers(say.schema("orders", id="integer"))
+    assert dativo.run(tap.job(target)).written == 1
+    if connector == "duckdb":
+        found = rows("SELECT _dativo_extra, id FROM orders ORDER BY rowid")
+    else:
+        found = [(row["_dativo_extra"], row["id"]) for row in dativo.dataset("lake")["orders"].to_arrow().to_pylist()]
+    assert found == [(None, None), (None, None), ('{"a":1}', None), (None, None), (None, 7)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dativo_protocols import StateError
+from dativo_protocols import ConfigError, StateError
 from dativo_sdk import JobKey
 
 from dativo import _store
@@ -73,7 +73,7 @@ def test_a_persons_state_waits_until_it_is_applied_or_overtaken(store: Store) ->
 
 @pytest.mark.parametrize("state", [b"[1]", b"nonsense", b"", b"[" * 100_000])
 def test_only_json_objects_are_states(store: Store, state: bytes) -> None:
-    with pytest.raises(StateError):
+    with pytest.raises(ConfigError):
         store.set(JOB, state)
 
 
