@@ -444,3 +444,9 @@ def test_evolution_of_the_live_schema_is_stable(path: Path) -> None:
 
 if __name__ == "__main__":
     {"victim": victim, "full_disk": full_disk}[sys.argv[1]](sys.argv[2])
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_value_larger_than_the_memory_limit(path: Path, mode: str) -> None:
+    load(path, pa.record_batch({"id": [1, 2], "v": ["x" * 80_000_000, "y"]}), mode, ("id",))
+    assert query(path, "SELECT id, length(v) FROM orders ORDER BY id") == [(1, 80_000_000), (2, 1)]

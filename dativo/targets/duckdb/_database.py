@@ -29,6 +29,10 @@ _BESIDES = 16_000_000
 _BLOCK = 300_000
 _SMALL_COLUMN = 32_000
 _ROW_GROUP = 122_880
+# A value cannot be spilled in parts, and DuckDB holds copies of it while it is inserted and committed. Measured with values of
+# 10 to 100 MB.
+_LARGE = 8_000_000
+_COPIES = 2
 BATCHES = "_dativo_batches"
 
 
@@ -51,6 +55,7 @@ class Database:
         self.in_transaction = False
         self._memory = None if config.memory_limit is not None else _MEMORY
         self._pinned: dict[str, tuple[int, int]] = {}
+        self._values = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -166,16 +171,20 @@ class Database:
             # Not after an error: this would fail as well, and hide it; the connection is of no more use then.
             self._connection.unregister(BATCHES)
 
-    def make_room(self, table: str, columns: int, rows: int, nbytes: int) -> None:
+    def make_room(self, table: str, columns: int, rows: int, nbytes: int, largest: int) -> None:
         """Raises DuckDB's memory limit, unless the job has set one, to what merging and committing the open transaction needs.
 
         Args:
             columns: That rows were written to.
             rows: Written to the table in this transaction.
             nbytes: Their size.
+            largest: The size of the largest batch among them: no smaller than its largest value.
         """
+        if largest > _LARGE:
+            self._values = max(self._values, largest * _COPIES)
         self._pinned[table] = (min(columns * _BLOCK, columns * _SMALL_COLUMN + nbytes), nbytes if rows < _ROW_GROUP else 0)
-        needed = _BESIDES + sum(blocks for blocks, _ in self._pinned.values()) + max(rows for _, rows in self._pinned.values())
+        pinned = sum(blocks for blocks, _ in self._pinned.values()) + max(rows for _, rows in self._pinned.values())
+        needed = _BESIDES + self._values + pinned
         if self._memory is not None and needed > self._memory:
             self._memory = needed * 5 // 4
             with failures(self.path, "raise the memory limit"):

@@ -126,7 +126,8 @@ class StreamTable:
             return
         self._flushed_rows += sum(batch.num_rows for batch in self._buffer)
         self._flushed_bytes += sum(batch.nbytes for batch in self._buffer)
-        self._database.make_room(self._target, len(self._sending), self._flushed_rows, self._flushed_bytes)
+        largest = max(batch.nbytes for batch in self._buffer)
+        self._database.make_room(self._target, len(self._sending), self._flushed_rows, self._flushed_bytes, largest)
         if self.mode == "merge" and self._boundary is None and not self._one_by_one:
             self._boundary = self._last_row()
         if self._one_by_one or (self.mode == "merge" and self._boundary is None):
