@@ -321,7 +321,9 @@ class Store:
             try:
                 yield db
             except BaseException:
-                db.execute("ROLLBACK")
+                # SQLite has rolled back by itself when the disk is full.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
@@ -330,6 +332,10 @@ class Store:
     def _error(self, error: Exception) -> StateError:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             return StateError(f"state store `{self.path}` is locked by another process", retryable=True)
+        # SQLite's own wording; its error codes came to Python with 3.11.
+        if "disk is full" in str(error):
+            message = f"the disk of state store `{self.path}` is full"
+            return StateError(message, hint="free some space, then run again", retryable=True)
         corrupt = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         hint = "move it away and run again: the targets keep the committed states, only the history is lost" if corrupt else None
         return StateError(f"cannot use state store `{self.path}`: {error}", hint=hint, facts={"path": str(self.path)})

@@ -157,3 +157,13 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(StateError, match="version 99"):
         Store(path).history(JOB)
+
+
+def test_a_full_disk_is_temporary(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.sqlite") as store:
+        store.record(JOB, b"{}", "r1")
+        # A limit on the pages of the file: SQLite says the same as of a full disk.
+        store._open().execute("PRAGMA max_page_count = 1")
+        with pytest.raises(StateError, match=r"the disk of state store .* is full") as caught:
+            store.record(JOB, b'{"x": "' + b"x" * 100_000 + b'"}', "r1")
+    assert caught.value.exit_code == 75

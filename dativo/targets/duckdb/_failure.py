@@ -47,7 +47,8 @@ def translated(error: Exception, path: Path, action: str, stream: StreamId | Non
     if "Could not set lock" in text or "Conflicting lock" in text:
         return _locked(text, path, facts)
     if re.search(r"No space left|ENOSPC|disk is full|max_temp_directory_size", text):
-        return TargetError(f"cannot {action}: the disk of `{path}` is full", hint="free some space, then run again", **told)
+        hint = "free some space, then run again"
+        return TargetError(f"cannot {action}: the disk of `{path}` is full", hint=hint, retryable=True, **told)
     if re.search(r"File too large|EFBIG", text):
         return TargetError(f"cannot {action}: `{path}` may not grow further", hint="raise the file size limit", **told)
     if re.search(r"Permission denied|[Rr]ead-only file system|EACCES", text):
