@@ -16,13 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.contenders import CONTENDERS, Contender, environment, own
+from benchmarks.contenders import CONTENDERS, TEN_TIMES, Contender, environment, own
 from benchmarks.generate import Protocol, Shape, write
 from benchmarks.measure import Measurement, measure
 from benchmarks.report import Results, document, tables
 
-ROWS: dict[str, int] = {"orders": 1_000_000, "wide": 50_000, "orders-x10": 10_000_000, "start": 0}
-TEN_TIMES = ["dativo → parquet", "dativo → duckdb"]
+ROWS: dict[str, int] = {"orders": 1_000_000, "wide": 50_000, "orders-x10": 1_000_000, "start": 0}
 START_ROUNDS = 20
 
 
@@ -51,7 +50,8 @@ def run_case(case: str, contenders: list[Contender], rows: int, rounds: int, cac
             runs[contender.key].append(measurement)
             print(f"{case:10} {contender.key:40} {measurement}", file=sys.stderr, flush=True)
     for key, measured in runs.items():
-        results.put(case, rows, files["singer"].stat().st_size, key, measured)
+        times = 10 if case == "orders-x10" else 1
+        results.put(case, rows * times, files["singer"].stat().st_size * times, key, measured)
 
 
 def run_start(results: Results, scratch: Path) -> None:
@@ -76,18 +76,13 @@ def main() -> None:
         if case == "start":
             run_start(results, chosen.cache)
             continue
-        contenders = [c for c in CONTENDERS if not chosen.only or any(word in c.key for word in chosen.only)]
-        if case == "orders-x10":
-            contenders = [c for c in contenders if c.key in TEN_TIMES]
-        if case == "wide":
-            contenders = [c for c in contenders if c.target != "none" or "simdjson" in c.name]
+        everyone = TEN_TIMES if case == "orders-x10" else CONTENDERS
+        contenders = [c for c in everyone if not chosen.only or any(word in c.key for word in chosen.only)]
         for contender in contenders:
             if contender.requirements:
                 environment(contender.requirements)
-        run_case(case, contenders, chosen.rows or ROWS[case], 1 if case == "orders-x10" else chosen.rounds, chosen.cache, results)
-        if case == "orders-x10":
-            for file in chosen.cache.glob("orders.10000000*"):
-                file.unlink()
+        rounds = 1 if case == "orders-x10" else chosen.rounds
+        run_case(case, contenders, chosen.rows or ROWS[case], rounds, chosen.cache, results)
     print(tables(results))
     if not chosen.rows:
         results.save(chosen.cache / "results.json")

@@ -59,19 +59,19 @@ def environment(requirements: Sequence[str]) -> Path:
     return folder / "bin"
 
 
-def replay_tap(folder: Path, messages: Path) -> Path:
-    """A tap that is `cat`."""
+def replay_tap(folder: Path, messages: Path, times: int) -> Path:
+    """A tap that is `cat`, of the same file as often as asked."""
     tap = folder / "tap-replay"
-    tap.write_text(f"#!/bin/sh\nexec cat {messages}\n")
+    tap.write_text(f"#!/bin/sh\nexec cat{f' {messages}' * times}\n")
     tap.chmod(0o755)
     return tap
 
 
-def dativo(target: str) -> Command:
+def dativo(target: str, times: int = 1) -> Command:
     def command(messages: Path, folder: Path) -> list[str]:
         job = {
             "name": "benchmark",
-            "source": {"connector": f"singer:{replay_tap(folder, messages)}", "discover": False},
+            "source": {"connector": f"singer:{replay_tap(folder, messages, times)}", "discover": False},
             "target": {
                 "connector": target,
                 "config": {"path": str(folder / ("out.duckdb" if target == "duckdb" else "out"))},
@@ -138,3 +138,9 @@ CONTENDERS = [
     Contender("PyAirbyte", "duckdb", pyairbyte, AIRBYTE, protocol="airbyte", slow=True),
 ]
 """In the order of a round; the next round goes backwards."""
+
+TEN_TIMES = [
+    Contender("dativo", "parquet", dativo("parquet", 10)),
+    Contender("dativo", "duckdb", dativo("duckdb", 10)),
+]
+"""The same messages ten times over: memory must not grow."""
