@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "end_when_nobody_reads", "interruptible", "spoken_through"]
+__all__ = ["Interrupted", "end_when_nobody_reads", "interruptible", "reader_left", "spoken_through"]
 
 LOOKS_SECONDS = 0.2
 
@@ -35,6 +35,13 @@ def _write(line: str) -> None:
 
 
 _say: Callable[[str], None] = _write
+_left = False
+
+
+def reader_left() -> None:
+    """Notes that a `BrokenPipeError` of stdout is on its way up: a second one would cut the closing of the connector short."""
+    global _left
+    _left = True
 
 
 @contextmanager
@@ -57,11 +64,16 @@ def interruptible(*, quiet: bool) -> Iterator[None]:
     Args:
         quiet: Say nothing on stderr when the signal comes.
     """
+    global _left
+    _left = False
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     handled = [number for number, action in before.items() if action is not signal.SIG_IGN]
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if _nobody_reads():
+            if _left:
+                return
+            reader_left()
             raise BrokenPipeError(errno.EPIPE, "nobody reads standard output")
         for each in handled:
             signal.signal(each, signal.SIG_DFL)
