@@ -10,13 +10,17 @@ from writer_conformance import CHECKS, Check, run_check
 
 from dativo._dataset import dataset
 from dativo.targets.jsonl import JsonLinesWriter
+from dativo.targets.parquet import ParquetWriter
 
 
-class JsonLinesCase:
+class FilesCase:
     modes = frozenset({"append", "overwrite"})
 
-    def make(self, tmp_path: Path) -> tuple[JsonLinesWriter, dict[str, Any]]:
-        return JsonLinesWriter(), {"path": str(tmp_path / "out")}
+    def __init__(self, writer: type[JsonLinesWriter] | type[ParquetWriter]) -> None:
+        self.writer = writer
+
+    def make(self, tmp_path: Path) -> tuple[JsonLinesWriter | ParquetWriter, dict[str, Any]]:
+        return self.writer(), {"path": str(tmp_path / "out")}
 
     def read_table(self, config: Mapping[str, Any], table: str) -> pa.Table | None:
         data = dataset(config["path"])
@@ -26,5 +30,6 @@ class JsonLinesCase:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_conformance(check: Check, tmp_path: Path) -> None:
-    run_check(check, JsonLinesCase(), tmp_path)
+@pytest.mark.parametrize("writer", [JsonLinesWriter, ParquetWriter])
+def test_conformance(check: Check, writer: type[JsonLinesWriter] | type[ParquetWriter], tmp_path: Path) -> None:
+    run_check(check, FilesCase(writer), tmp_path)
