@@ -2,9 +2,11 @@
 
 from dativo_engines._engine import (
     Connector,
+    ContainerOptions,
     DecodeOptions,
     Engine,
     EngineOptions,
+    ImageRuntime,
     ReadCatalog,
     Reading,
     ReplicationMethod,
@@ -16,9 +18,11 @@ from dativo_engines.references import is_reference, parse_reference
 
 __all__ = [
     "Connector",
+    "ContainerOptions",
     "DecodeOptions",
     "Engine",
     "EngineOptions",
+    "ImageRuntime",
     "ReadCatalog",
     "Reading",
     "Redactor",

@@ -11,11 +11,12 @@ from typing import Any, Literal, Protocol
 from dativo_protocols import Catalog, ConnectionStatus, Message, Spec, StreamId
 
 ReplicationMethod = Literal["FULL_TABLE", "INCREMENTAL", "LOG_BASED"]
+ImageRuntime = Literal["docker", "sandbox"]
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """Which program to run.
+    """Which program to run: an executable, a package's program, an image, or a manifest.
 
     Attributes:
         reference: As the user wrote it, for messages: `singer:tap-jsonl==0.3.1`.
@@ -24,6 +25,11 @@ class Connector:
         arguments: Put before the protocol's own arguments.
         environment: Added to the clean environment the connector starts with.
         requirements: Further requirements, installed into the package's environment.
+        image: A container image by name (`airbyte/source-faker:7.2.1`, also with `@sha256:…`), or the path of an OCI layout
+            or of an archive that `docker save` wrote.
+        manifest: A declarative source's YAML file.
+        runtime: What runs an image: the Docker Engine, or Dativo's own sandbox.
+        allow_custom_components: Whether a manifest may name Python classes of its own.
     """
 
     reference: str
@@ -32,6 +38,33 @@ class Connector:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
+    image: str | None = None
+    manifest: Path | None = None
+    runtime: ImageRuntime = "docker"
+    allow_custom_components: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerOptions:
+    """The limits of a container or sandbox.
+
+    Attributes:
+        memory_bytes: It is ended when it needs more; None for no limit.
+        cpus: Processors it may use, also a fraction; None for no limit.
+        pids: Processes and threads at once; None for no limit.
+        network: `none`, `bridge`, `host`, or the name of a Docker network.
+        platform: Of the image, `linux/arm64`; None takes this machine's.
+        pull: Whether an image that is missing is pulled.
+        tmp_bytes: Room for temporary files, which are kept in memory.
+    """
+
+    memory_bytes: int | None = 2 * 1024**3
+    cpus: float | None = None
+    pids: int | None = 1024
+    network: str = "bridge"
+    platform: str | None = None
+    pull: bool = True
+    tmp_bytes: int = 512 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +104,11 @@ class EngineOptions:
         secrets: Values to mask in logs and errors.
         log: Called with level and line for what the connector logs, already masked; from any thread.
         tmp_dir: Where the run's private files are made; None takes `.dativo/tmp`, or the system's temporary place.
+        container: Limits of an image's container or sandbox.
+        sync_id: A number that grows from run to run of a job; all attempts of a run have the same.
+        attempt: Which attempt of the run this is, from 1.
+        on_config: Called with the whole new configuration when the connector replaces its own, as OAuth sources do: it is to be
+            persisted at once, and handed to the next run. From the thread that iterates.
     """
 
     cache_dir: Path
@@ -80,6 +118,10 @@ class EngineOptions:
     secrets: tuple[str, ...] = ()
     log: Callable[[str, str], None] | None = None
     tmp_dir: Path | None = None
+    container: ContainerOptions = field(default_factory=ContainerOptions)
+    sync_id: int = 0
+    attempt: int = 1
+    on_config: Callable[[Mapping[str, Any]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,25 +136,27 @@ def connector_failure(
     """
     number = signal_of(ended)
     known: dict[str, object] = {**(facts or {}), "max_rss_bytes": ended.max_rss_bytes}
-    cause = root_cause(stderr)
-    hint = None
+    cause = ended.cause or root_cause(stderr)
+    hint = ended.hint
     if number is None:
         message = f"`{program}` failed: {cause}" if cause else f"`{program}` failed without a word"
         message += f" (exit code {ended.code})"
         known["exit_code"] = ended.code
         retryable = ended.code == EX_TEMPFAIL
-        if ended.code == 127 and not cause:
+        if ended.code == 127 and not cause and hint is None:
             hint = "a program that it starts was not found"
     else:
         name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"signal {number}"
-        meaning = MEANINGS.get(signal.Signals(number)) if number in signal.Signals.__members__.values() else None
+        meaning = ended.cause
+        if meaning is None and number in signal.Signals.__members__.values():
+            meaning = MEANINGS.get(signal.Signals(number))
         where = f"exit code {ended.code}" if ended.signal is None else f"exit code {128 + number} in a shell"
         message = f"`{program}` was ended by {name}{f': {meaning}' if meaning else ''} ({where})"
         known["signal"] = name
         # A Python program that handles SIGINT leaves a traceback that says nothing more.
-        if cause and number not in FROM_OUTSIDE | {signal.SIGKILL}:
+        if cause and not ended.cause and number not in FROM_OUTSIDE | {signal.SIGKILL}:
             message += f"; its last words: {cause}"
-        if number == signal.SIGKILL:
+        if number == signal.SIGKILL and hint is None:
             hint = f"it used at most {ended.max_rss_bytes / 2**20:.0f} MiB; look for the out-of-memory killer in the system's log"
         retryable = number in FROM_OUTSIDE
     if stderr:

@@ -47,12 +47,16 @@ class Exit:
         signal: Number of the signal that ended it, or None.
         max_rss_bytes: Peak resident memory of its largest process.
         cpu_seconds: User and system time, with that of children it waited for.
+        cause: What is known of why it was ended, beyond code and signal: `out of memory: its limit is 512 MiB`.
+        hint: What the user can do about that.
     """
 
     code: int | None
     signal: int | None
     max_rss_bytes: int
     cpu_seconds: float
+    cause: str | None = None
+    hint: str | None = None
 
 
 def level_of(line: str) -> str:
@@ -66,8 +70,13 @@ def level_of(line: str) -> str:
     return "debug" if name == "debug" else "info"
 
 
-class _Stderr:
-    """Cuts stderr into lines, masks them, keeps the last ones and hands each on."""
+class StderrLines:
+    """Cuts stderr into lines, masks them, keeps the last ones and hands each on.
+
+    Attributes:
+        tail: The last lines, masked.
+        heard_at: When it was last fed, or made; of the monotonic clock.
+    """
 
     def __init__(self, redactor: Redactor, log: Callable[[str, str], None] | None) -> None:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -149,17 +158,17 @@ class Process:
         self.mark = directory.mark
         self.exit: Exit | None = None
         self._stop_timeout = stop_timeout_seconds
-        self._stderr = _Stderr(redactor or Redactor(), log)
+        self._stderr = StderrLines(redactor or Redactor(), log)
         self._ended = threading.Event()
         self._gone = threading.Event()
         environ = clean_environment(environment or {}, prefixes=passed)
         path = find_program(command[0], environ.get("PATH"))
         environ[PROCESS_MARK] = self.mark
 
-        self.stdout, stdout_write = _pipe(PIPE_BYTES)
-        stderr_read, stderr_write = _pipe()
-        status_read, status_write = _pipe()
-        control_read, self._control = _pipe()
+        self.stdout, stdout_write = open_pipe(PIPE_BYTES)
+        stderr_read, stderr_write = open_pipe()
+        status_read, status_write = open_pipe()
+        control_read, self._control = open_pipe()
         options = [stdout_write, os.getpid(), stop_timeout_seconds, LEFTOVER_GRACE_SECONDS, directory.path]
         try:
             self._guardian = subprocess.Popen(
@@ -379,7 +388,7 @@ def _start_error(path: str, report: str, stderr: list[str]) -> ConfigError | Con
     )
 
 
-def _pipe(size: int = 0) -> tuple[int, int]:
+def open_pipe(size: int = 0) -> tuple[int, int]:
     """A pipe of about `size` bytes, clear of the standard descriptors even where these are closed."""
     ends = []
     for fd in os.pipe():
