@@ -10,11 +10,11 @@ from dativo_protocols import StreamId
 from dativo_protocols.errors import ConfigError, TargetError
 from dativo_sdk import JobKey
 
-from dativo._evolution import conform
 from dativo.targets._commit_log import read_picture
 from dativo.targets._commit_record import DataFile, Picture
 from dativo.targets._data_file import read_data_file
 from dativo.targets._kept_schema import REJECTS, load_schema
+from dativo.targets._steps import conform_through, stages
 
 __all__ = ["Dataset", "Rows", "dataset"]
 
@@ -40,8 +40,16 @@ class Rows:
         paths: Its files, in the order they were committed.
     """
 
-    def __init__(self, root: Path, schema: pa.Schema, files: Sequence[DataFile], schemas: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        schema: pa.Schema,
+        files: Sequence[DataFile],
+        schemas: Mapping[str, bytes],
+        passed: Sequence[pa.Schema] = (),
+    ) -> None:
         self.schema = schema
+        self._passed = passed
         self.num_rows = sum(file.rows for file in files)
         self.paths = [str(root / file.path) for file in files]
         self._sources = [(root / file.path, load_schema(schemas[file.schema]), file.rows) for file in files]
@@ -79,9 +87,10 @@ class Rows:
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for path, written, rows in self._sources:
             present = [name for name in schema.names if name in written.names]
+            steps = stages(pa.schema([written.field(name) for name in present]), self._passed)
             for batch in read_data_file(path, written, present):
                 rows -= batch.num_rows
-                yield conform(batch if present else batch.select([]), schema)
+                yield conform_through(batch if present else batch.select([]), steps, schema)
             if rows:
                 raise TargetError(f"`{path}` has not as many rows as were committed: it is damaged", facts={"path": str(path)})
 
@@ -120,7 +129,8 @@ class Dataset:
         table = self._picture.tables[self._find(stream)]
         if table.schema is None:
             raise KeyError(str(stream))
-        return self._rows(self._schema(table.schema), list(table.files.values()))
+        passed = [self._schema(name) for name in table.passed]
+        return Rows(self.path, self._schema(table.schema), list(table.files.values()), self._picture.schemas, passed)
 
     def schema(self, stream: str | StreamId) -> pa.Schema:
         """The table's columns; JSON text is utf8 marked `arrow.json`."""
@@ -140,7 +150,8 @@ class Dataset:
 
     def quarantine(self, stream: str | StreamId) -> Rows:
         """The stream's rejected rows: `line` int64, `column` utf8, `reason` utf8, `record` binary; see `Rejects`."""
-        return self._rows(REJECTS, list(self._picture.tables[self._find(stream)].rejects.values()))
+        rejects = self._picture.tables[self._find(stream)].rejects
+        return Rows(self.path, REJECTS, list(rejects.values()), self._picture.schemas)
 
     def state(self, job: JobKey | str) -> bytes | None:
         """The job's committed state, exactly as its source gave it; `job` as `tenant/job`."""
@@ -152,9 +163,6 @@ class Dataset:
 
     def _schema(self, name: str) -> pa.Schema:
         return load_schema(self._picture.schemas[name])
-
-    def _rows(self, schema: pa.Schema, files: list[DataFile]) -> Rows:
-        return Rows(self.path, schema, files, self._picture.schemas)
 
     def _find(self, stream: str | StreamId) -> StreamId:
         streams = self._picture.tables

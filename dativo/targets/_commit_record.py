@@ -39,6 +39,7 @@ class TableChange:
 
     Attributes:
         schema: Id of the table's schema after the commit; None for a stream that has a quarantine only.
+        passed: Ids of the schemas that it had before, oldest first, as far as a type was another; complete.
         columns: Original to safe name, complete.
         removed: Paths of files that are replaced.
         quarantine: Name of the quarantine table, once there is one.
@@ -47,6 +48,7 @@ class TableChange:
     stream: StreamId
     table: str
     schema: str | None
+    passed: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     added: list[DataFile] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -81,6 +83,7 @@ class Table:
 
     table: str
     schema: str | None = None
+    passed: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     files: dict[str, DataFile] = field(default_factory=dict)
     quarantine: str | None = None
@@ -109,7 +112,7 @@ class Picture:
             self.states[record.job] = record.state
         for change in record.tables:
             table = self.tables.setdefault(change.stream, Table(change.table))
-            table.schema, table.columns = change.schema, dict(change.columns)
+            table.schema, table.passed, table.columns = change.schema, list(change.passed), dict(change.columns)
             table.quarantine = change.quarantine
             for files, removed, added in (
                 (table.files, change.removed, change.added),
@@ -208,6 +211,7 @@ def _change_out(change: TableChange) -> dict[str, Any]:
         "namespace": change.stream.namespace,
         "table": change.table,
         "schema": change.schema,
+        "passed": change.passed,
         "columns": change.columns,
         "added": _files_out(change.added),
         "removed": change.removed,
@@ -222,6 +226,7 @@ def _change_in(change: dict[str, Any]) -> TableChange:
         stream=StreamId(change["stream"], change["namespace"]),
         table=change["table"],
         schema=change["schema"],
+        passed=change.get("passed", []),
         columns=change["columns"],
         added=_files_in(change["added"]),
         removed=change["removed"],
@@ -240,6 +245,7 @@ def _picture_out(picture: Picture) -> dict[str, Any]:
                 "namespace": stream.namespace,
                 "table": table.table,
                 "schema": table.schema,
+                "passed": table.passed,
                 "columns": table.columns,
                 "files": _files_out(list(table.files.values())),
                 "quarantine": table.quarantine,
@@ -260,6 +266,7 @@ def _picture_in(picture: dict[str, Any], number: int) -> Picture:
             StreamId(entry["stream"], entry["namespace"]): Table(
                 table=entry["table"],
                 schema=entry["schema"],
+                passed=entry.get("passed", []),
                 columns=entry["columns"],
                 files={file.path: file for file in _files_in(entry["files"])},
                 quarantine=entry["quarantine"],

@@ -6,7 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,18 +24,28 @@ from dativo.targets._disk import refused
 from dativo.targets._file_options import FileOption, read_options
 from dativo.targets._kept_schema import REJECTS, load_schema, pack_schema
 from dativo.targets._staging import FilePlan, Lane, Opener, Staging
+from dativo.targets._steps import widens
 from dativo.targets._widening import check_widening
 
 
 @dataclass(slots=True)
 class _Stream:
-    """A stream of this run. `schema` is the table's, None until a batch came; `arriving` the one of the last batch."""
+    """A stream of this run.
+
+    Attributes:
+        schema: The table's, None until a batch came.
+        passed: Those that it had before, oldest first, as far as a type was another.
+        found: Id of the schema that the table had when this began.
+        arriving: The schema of the last batch.
+    """
 
     id: StreamId
     table: str
     overwrite: bool
     columns: dict[str, str]
     schema: pa.Schema | None
+    passed: list[pa.Schema] = field(default_factory=list)
+    found: str | None = None
     lane: Lane | None = None
     arriving: pa.Schema | None = None
     renamed: pa.Schema | None = None
@@ -216,6 +226,8 @@ class FilesWriter:
             overwrite,
             dict(table.columns),
             None if overwrite or table.schema is None else load_schema(picture.schemas[table.schema]),
+            [] if overwrite else self._load(table.passed, picture),
+            table.schema,
             quarantine=table.quarantine,
         )
         return stream
@@ -248,14 +260,18 @@ class FilesWriter:
             if not stream.overwrite:
                 yield from self._located(_files_of(log.picture, stream.id), log.picture)
 
-        check_widening(before, schema, written, stream.id)
+        check_widening(before, schema, written, stream.id, stream.passed)
+        if before is not None and widens(before, schema):
+            stream.passed.append(before)
         stream.columns |= names
         stream.schema, stream.arriving, stream.renamed = schema, arriving, renamed
 
     def _located(self, files: Iterable[DataFile], picture: Picture) -> Iterator[tuple[Path, pa.Schema]]:
         for file in files:
-            payload = self._kept.get(file.schema) or picture.schemas[file.schema]
-            yield self._root / file.path, load_schema(payload)
+            yield self._root / file.path, *self._load([file.schema], picture)
+
+    def _load(self, names: Iterable[str], picture: Picture) -> list[pa.Schema]:
+        return [load_schema(self._kept.get(name) or picture.schemas[name]) for name in names]
 
     def _add_to(
         self, record: Record, picture: Picture, stream: _Stream, files: dict[int, list[DataFile]], changes: list[SchemaChange]
@@ -267,14 +283,21 @@ class FilesWriter:
         after = stream.schema if stream.announced else before
         added = files[id(stream.lane)] if stream.lane else []
         rejects = files[id(stream.rejects)] if stream.rejects else []
-        if before is not None and after is not None and not stream.overwrite:
+        passed = table.passed if table is not None else []
+        if stream.announced:
+            passed = [self._keep(schema) for schema in stream.passed]
+        if table is not None and before is not None and after is not None and not stream.overwrite:
             after = evolve(before, after).schema
-            check_widening(before, after, lambda: self._located(_files_of(picture, stream.id), picture), stream.id)
-            check_widening(stream.schema, after, lambda: self._located(added, picture), stream.id)
+            known = self._load(table.passed, picture)
+            check_widening(before, after, lambda: self._located(_files_of(picture, stream.id), picture), stream.id, known)
+            check_widening(stream.schema, after, lambda: self._located(added, picture), stream.id, stream.passed)
+            if table.schema != stream.found:
+                passed = [*table.passed, *([self._keep(before)] if widens(before, after) else [])]
         change = TableChange(
             stream.id,
             stream.table,
             None if after is None else self._keep(after),
+            passed,
             columns=(table.columns if table else {}) | stream.columns,
             added=added,
             quarantine=stream.quarantine or (table.quarantine if table else None),
@@ -284,7 +307,7 @@ class FilesWriter:
             change.removed = list(table.files) if stream.announced else []
             change.rejects_removed = list(table.rejects)
         record.tables.append(change)
-        used = {file.schema for file in (*added, *rejects)} | ({change.schema} if change.schema else set())
+        used = {file.schema for file in (*added, *rejects)} | set(passed) | ({change.schema} if change.schema else set())
         for name in used - picture.schemas.keys():
             record.schemas[name] = self._kept[name]
         changes += schema_changes(stream.id, before, after)

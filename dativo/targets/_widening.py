@@ -5,7 +5,7 @@ So a value that would change must be found when the type changes, not when someb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,32 +13,42 @@ import pyarrow.parquet as pq
 from dativo_protocols import StreamId
 from dativo_protocols.errors import ContractError
 
-from dativo._evolution import conform, convert, same_type, type_text
+from dativo._evolution import convert, same_type, type_text
 from dativo._exact_text import is_json
 from dativo.targets._data_file import read_data_file
+from dativo.targets._steps import conform_through, stages
 
 EXACT_FLOAT = 2**53
 
 
 def check_widening(
-    before: pa.Schema | None, after: pa.Schema, files: Callable[[], Iterable[tuple[Path, pa.Schema]]], stream: StreamId
+    before: pa.Schema | None,
+    after: pa.Schema,
+    files: Callable[[], Iterable[tuple[Path, pa.Schema]]],
+    stream: StreamId,
+    passed: Sequence[pa.Schema] = (),
 ) -> None:
     """Looks at the values of columns whose new type might not hold them: in Parquet's statistics where they say enough.
 
     Args:
         before: The table's schema up to now; every file's types fit into it.
         files: Gives every file of the table, with the schema it was written with; called only where files must be looked at.
+        passed: The schemas that the table had before that one; see `stages`.
 
     Raises:
         ContractError: Some value would change.
     """
-    doubtful = [field.name for field in before or () if not _certain(field, after.field(field.name))]
+    if before is None:
+        return
+    doubtful = [field.name for field in before if not _certain(field, after.field(field.name))]
     if not doubtful:
         return
     for path, schema in files():
         for name in doubtful:
             if name in schema.names:
-                _check_column(path, schema.field(name), after.field(name), stream)
+                column = schema.field(name)
+                steps = stages(pa.schema([column]), [*passed, before])
+                _check_column(path, column, steps, after.field(name), stream)
 
 
 def _certain(before: pa.Field, after: pa.Field) -> bool:
@@ -55,7 +65,7 @@ def _certain(before: pa.Field, after: pa.Field) -> bool:
     return bool(pa.types.is_integer(one) and pa.types.is_floating(other) and one.bit_width <= 32)
 
 
-def _check_column(path: Path, before: pa.Field, after: pa.Field, stream: StreamId) -> None:
+def _check_column(path: Path, before: pa.Field, steps: Sequence[pa.Schema], after: pa.Field, stream: StreamId) -> None:
     extremes = _extremes(path, before)
     target = pa.schema([after])
     if extremes is not None:
@@ -65,7 +75,7 @@ def _check_column(path: Path, before: pa.Field, after: pa.Field, stream: StreamI
     for batch in batches:
         if pa.types.is_floating(after.type) and pa.types.is_integer(before.type):
             _check_exact_float(batch.column(0), before, after, stream)
-        conform(batch, target, stream=stream)
+        conform_through(batch, steps, target, stream=stream)
 
 
 def _check_exact_float(array: pa.Array, before: pa.Field, after: pa.Field, stream: StreamId) -> None:

@@ -294,6 +294,23 @@ def test_the_path_is_needed_and_its_directories_are_made(tmp_path: Path) -> None
     assert (tmp_path / "a" / "b" / "c.duckdb").exists()
 
 
+def test_a_run_that_writes_nothing_leaves_no_file(tmp_path: Path) -> None:
+    writer, state = open_writer(tmp_path / "new" / "out.duckdb", ConfiguredStream(ORDERS))
+    assert (writer.get_schema(ORDERS), state) == (None, None)
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_began_before_another_one_made_the_file_is_refused(path: Path) -> None:
+    writer, _ = open_writer(path, ConfiguredStream(ORDERS))
+    load(path, pa.record_batch({"id": [1]}))
+    with pytest.raises(TargetError, match="since this one began") as caught:
+        send(writer, ORDERS, pa.record_batch({"id": [2]}))
+    writer.close()
+    assert caught.value.retryable
+    assert query(path, "FROM orders") == [(1,)]
+
+
 def test_without_the_package_the_hint_says_what_to_install(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ConfigError) as caught:

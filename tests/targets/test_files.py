@@ -212,7 +212,7 @@ def test_jobs_that_widen_one_table_at_the_same_time_agree(tmp_path: Path) -> Non
         one.write_batch(batch({"id": [4], "v": [1.5]}))
         one.commit(b"3")
     table = dataset(tmp_path).to_arrow("orders").sort_by("id").to_pydict()
-    assert table == {"id": [1, 2, 3, 4], "v": ["1", "0.5", "text", "1.5"], "more": [None, None, True, None]}
+    assert table == {"id": [1, 2, 3, 4], "v": ["1.0", "0.5", "text", "1.5"], "more": [None, None, True, None]}
 
 
 def test_jobs_that_widen_one_table_beyond_its_values_do_not_both_win(tmp_path: Path) -> None:

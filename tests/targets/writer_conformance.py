@@ -326,6 +326,33 @@ def a_column_widens_and_keeps_every_value(bench: Bench) -> None:
         assert [row["v"] for row in bench.rows(name.replace(" ", "_"))] == expected, name
 
 
+DAY = pa.array([MIDNIGHT.date()])
+TWICE: list[tuple[str, list[pa.Array | list[str]], list[str]]] = [
+    ("text json", [pa.array([1]), TEXT, ["{}"]], ['"1"', '"x"', "{}"]),
+    ("float text", [pa.array([1]), pa.array([0.5]), TEXT], ["1.0", "0.5", "x"]),
+    ("digits text", [decimals("1.5", 10, 1), decimals("0.25", 10, 2), TEXT], ["1.50", "0.25", "x"]),
+    (
+        "time json",
+        [DAY, pa.array([NIGHT], pa.timestamp("us", "UTC")), pa.array([1])],
+        ['"2026-01-01T00:00:00Z"', '"2026-01-01T03:00:00.1Z"', "1"],
+    ),
+]
+
+
+@check
+def a_column_that_widens_twice_takes_both_steps(bench: Bench) -> None:
+    for name, arrays, expected in TWICE:
+        for runs in ("one run", "three runs"):
+            stream = StreamId(f"{name} {runs}")
+            batches = [
+                batch({"id": [place], "v": values}, stream, [json_field("v")] if isinstance(values, list) else ())
+                for place, values in enumerate(arrays)
+            ]
+            for part in [batches] if runs == "one run" else [[each] for each in batches]:
+                bench.load(*part)
+            assert [row["v"] for row in bench.rows(str(stream).replace(" ", "_"))] == expected, stream
+
+
 @check
 def a_string_that_becomes_json_is_quoted(bench: Bench) -> None:
     field = json_field("v")

@@ -37,31 +37,57 @@ BATCHES = "_dativo_batches"
 
 
 class Database:
-    """An open DuckDB file. Used from one thread."""
+    """A DuckDB file. Used from one thread; to be opened before anything else.
+
+    Attributes:
+        is_open: Whether `open` has succeeded.
+    """
 
     def __init__(self, config: DuckDBConfig) -> None:
-        """Opens the file, and makes it and its directories when they are not there.
+        """Looks whether the file can be opened or made, and does neither.
 
         Raises:
             ConfigError: The package `duckdb` is not installed.
-            TargetError: The file cannot be opened; retryable when another process has it open.
+            TargetError: There is no place for the file.
         """
         try:
-            import duckdb
+            import duckdb  # noqa: F401
         except ImportError as error:
             raise ConfigError("the target `duckdb` needs the package `duckdb`", hint="pip install 'dativo[duckdb]'") from error
+        self._config = config
         self.path = Path(config.path).absolute()
         self.schema = config.schema_name
+        self.is_open = False
         self.in_transaction = False
         self._memory = None if config.memory_limit is not None else _MEMORY
         self._pinned: dict[str, tuple[int, int]] = {}
         self._values = 0
+        if self.path.is_dir():
+            raise TargetError(f"cannot open `{self.path}`: it is a directory", hint="name a file in it")
+        there = next(folder for folder in self.path.parents if folder.exists())
+        if not there.is_dir():
+            raise TargetError(f"cannot make the directory `{self.path.parent}`: `{there}` is a file")
+        if not self.path.exists() and not os.access(there, os.W_OK | os.X_OK):
+            raise TargetError(f"cannot make `{self.path}`: no permission to write `{there}`", hint="check its owner and mode")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return self.path.exists()
+
+    def open(self) -> None:
+        """Opens the file, and makes it and its directories when they are not there.
+
+        Raises:
+            TargetError: It cannot be opened; retryable when another process has it open.
+        """
+        import duckdb
+
+        config = self._config
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TargetError(f"cannot make the directory `{self.path.parent}`: {error.strerror}") from error
-        if self.path.is_dir():
-            raise TargetError(f"cannot open `{self.path}`: it is a directory", hint="name a file in it")
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": config.memory_limit or f"{_MEMORY}B",
             "threads": config.threads,
@@ -73,6 +99,7 @@ class Database:
             self.run("SET TimeZone = 'UTC'")
             if config.compression == "fast":
                 self.run("SET disabled_compression_methods = 'fsst,dict_fsst'")
+        self.is_open = True
         self._remove_spilled()
 
     def _remove_spilled(self) -> None:
@@ -110,7 +137,9 @@ class Database:
 
     def close(self) -> None:
         """Frees the file; an open transaction is lost."""
-        self._connection.close()
+        if self.is_open:
+            self.is_open = False
+            self._connection.close()
 
     def table(self, name: str) -> str:
         """The table's qualified name in SQL."""

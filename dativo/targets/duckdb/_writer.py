@@ -42,7 +42,7 @@ class DuckDBWriter:
         self._error: Exception | None = None
 
     def initialize(self, config: Mapping[str, Any], catalog: WriteCatalog) -> bytes | None:
-        """Opens the file at `path`; see `Writer.initialize`.
+        """Opens the file at `path`; see `Writer.initialize`. One that is not there is made when something is written.
 
         Raises:
             ConfigError: A wrong configuration, or `duckdb` is not installed.
@@ -51,19 +51,19 @@ class DuckDBWriter:
         parsed = DuckDBConfig.parse(config)
         self._catalog = catalog
         self._database = Database(parsed)
-        try:
-            self._database.ensure_schema()
-            self._ledger = Ledger(self._database, catalog.job, catalog.run_id)
-            self._ledger.load()
-            self._relations = self._database.relations()
-            self._drop_shadows(self._database)
-        except BaseException:
-            self.close()
-            raise
+        self._ledger = Ledger(self._database, catalog.job, catalog.run_id)
+        if self._database.exists:
+            try:
+                self._open(self._database)
+            except BaseException:
+                self.close()
+                raise
         return self._ledger.state
 
     def get_schema(self, stream: StreamId) -> pa.Schema | None:
         """The columns of the stream's table as it is now; see `Writer.get_schema`."""
+        if self._database is not None and not self._database.is_open:
+            return None
         with self._working() as database:
             table = self._tables.get(stream)
             if table is not None:
@@ -132,10 +132,30 @@ class DuckDBWriter:
         if self._database is None:
             raise TargetError("the target is not open")
         try:
+            if not self._database.is_open:
+                self._open(self._database)
+                self._refuse_new_state(self._database)
             yield self._database
         except Exception as error:
             self._error = error
             raise
+
+    def _open(self, database: Database) -> None:
+        database.open()
+        database.ensure_schema()
+        self._ledger.load()
+        self._relations = database.relations()
+        self._drop_shadows(database)
+
+    def _refuse_new_state(self, database: Database) -> None:
+        """The source was started without a state, because there was no file then."""
+        if self._ledger.state is not None:
+            raise TargetError(
+                f"another run of job `{self._catalog.job}` has written to `{database.path}` since this one began",
+                hint="run again: it goes on from there",
+                retryable=True,
+                facts={"path": str(database.path), "job": str(self._catalog.job)},
+            )
 
     def _open_table(self, database: Database, stream: StreamId) -> StreamTable:
         configured = self._catalog.streams.get(stream) or ConfiguredStream(stream)
