@@ -17,6 +17,8 @@ __all__ = [
     "Catalog",
     "CatalogStream",
     "ConnectionStatus",
+    "Control",
+    "Estimate",
     "Log",
     "Message",
     "Rejects",
@@ -24,6 +26,9 @@ __all__ = [
     "Spec",
     "State",
     "StreamId",
+    "StreamStatus",
+    "Trace",
+    "TraceError",
     "Version",
 ]
 
@@ -78,8 +83,8 @@ class CatalogStream:
     Attributes:
         id: Its identity in messages.
         json_schema: JSON Schema of its records.
-        primary_key: Property names, possibly none.
-        cursor: Property names that order its changes, possibly none.
+        primary_key: Property names, possibly none. A property within another one is named by its path, joined with `.`.
+        cursor: Property names that order its changes, possibly none; likewise.
         replication_methods: Any of `FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`; empty when the connector does not say.
         raw: The catalog entry as the connector wrote it; handed back to it with the selection filled in.
     """
@@ -107,9 +112,9 @@ class Schema:
     Attributes:
         data: The Arrow schema of the batches that follow. `_dativo_extra` and `_dativo_changes` (JSON text) are not in it:
             a batch has them only where needed.
-        json_schema: The JSON Schema exactly as sent.
-        primary_key: `key_properties`.
-        cursor: `bookmark_properties`.
+        json_schema: The JSON Schema exactly as sent; of Airbyte sources, as it stands in the configured catalog.
+        primary_key: Singer's `key_properties`; the configured catalog's primary key, else the source's own.
+        cursor: `bookmark_properties`; the configured catalog's cursor, else the source's default.
     """
 
     stream: StreamId
@@ -156,7 +161,8 @@ class State:
     """A barrier: covers all rows that came before it, and none that come after.
 
     Attributes:
-        data: The state's JSON exactly as the connector sent it.
+        data: What the connector is to be given the next time, as JSON. Of Singer taps, the state exactly as sent. Of Airbyte
+            sources, the array of states merged per stream, with the bytes of each state as sent (a LEGACY one is bare).
         stream: The stream it covers, or None for all.
     """
 
@@ -198,4 +204,73 @@ class Log:
     message: str
 
 
-Message: TypeAlias = Schema | Batch | Rejects | State | Version | BatchFiles | Log
+@dataclass(frozen=True, slots=True)
+class TraceError:
+    """The connector says that it, or one of its streams, has failed.
+
+    Attributes:
+        message: For the user.
+        internal_message: What failed, in the connector's own words, or None.
+        stack_trace: Or None.
+        failure_type: Who can mend it: the user (`config_error`), the connector's makers (`system_error`), or time
+            (`transient_error`). None where the connector does not say, or says something else.
+        stream: The stream concerned, or None.
+    """
+
+    message: str
+    internal_message: str | None = None
+    stack_trace: str | None = None
+    failure_type: Literal["config_error", "system_error", "transient_error"] | None = None
+    stream: StreamId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How much the connector thinks it will send in this run.
+
+    Attributes:
+        stream: The stream meant; None for the run as a whole.
+        rows: Or None.
+        nbytes: Or None.
+        kind: `STREAM`, or `SYNC` for the run as a whole.
+    """
+
+    stream: StreamId | None
+    rows: int | None
+    nbytes: int | None
+    kind: Literal["STREAM", "SYNC"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """How far the connector is with a stream.
+
+    Attributes:
+        rate_limited_until: When the quota that holds the stream up is reset, in seconds since the epoch; `inf` where the
+            connector waits for a quota and does not say until when; None when it does not wait.
+    """
+
+    stream: StreamId
+    status: Literal["STARTED", "RUNNING", "COMPLETE", "INCOMPLETE"]
+    rate_limited_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The connector has changed its configuration, and needs the new one the next time it is started.
+
+    Attributes:
+        config: The new configuration, as parsed.
+        emitted_at: When it was sent, in seconds since the epoch, or None.
+        raw: The new configuration exactly as sent.
+    """
+
+    config: dict[str, Any]
+    emitted_at: float | None
+    raw: bytes
+
+
+Trace: TypeAlias = TraceError | Estimate | StreamStatus
+Message: TypeAlias = (
+    Schema | Batch | Rejects | State | Version | BatchFiles | Log | Spec | ConnectionStatus | Catalog | Trace | Control
+)
