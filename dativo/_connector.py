@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dativo_engines import Connector
+from dativo_engines import Connector, ContainerOptions
 from dativo_engines.references import is_reference, parse_reference
 from dativo_protocols.errors import ConfigError
 
-from dativo._document import Document
-from dativo._recipe import Recipe, load_recipe
+from dativo._document import Document, close_matches
+from dativo._recipe import ContainerConfig, Recipe, Runtime, load_recipe
 
 if TYPE_CHECKING:
     from dativo._job import SourceConfig
 
-__all__ = ["ResolvedConnector", "resolve_connector", "resolve_reference"]
+__all__ = ["ResolvedConnector", "container_options", "resolve_connector", "resolve_reference"]
+
+PACKAGES_ONLY = ("singer",)
+"""Engines that know neither images nor manifests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,10 @@ class ResolvedConnector:
     Attributes:
         name: The recipe's name, or the reference: the key of a tenant's configuration.
         engine: Entry-point name of the engine that runs it.
-        connector: Which program to run.
+        connector: Which program to run, and how.
         recipe: None for a reference.
         document: The recipe's `config` with its marks, or None.
+        container: What its image may use.
     """
 
     name: str
@@ -37,55 +41,123 @@ class ResolvedConnector:
     connector: Connector
     recipe: Recipe | None = None
     document: Document | None = None
+    container: ContainerConfig = field(default_factory=ContainerConfig)
 
 
 def resolve_reference(reference: str, project: Path) -> ResolvedConnector:
-    """The connector of a recipe's name or path, or of a reference.
+    """The connector of a recipe's name or path, or of a reference, as it is run where a job says nothing else.
 
     Raises:
         ConfigError: There is no such recipe, or it is no reference.
     """
-    if is_reference(reference):
-        engine, connector = parse_reference(reference)
-        return ResolvedConnector(reference, engine, connector)
-    recipe, document = load_recipe(reference, project)
-    if "source" not in recipe.roles:
-        raise document.error(("roles",), f"connector `{recipe.name}` is no source")
-    settings = recipe.engines[recipe.default_engine]
-    connector = Connector(
-        reference=reference,
-        executable=settings.executable,
-        package=settings.package,
-        arguments=tuple(settings.arguments),
-        environment=dict(settings.environment),
-        requirements=tuple(settings.requirements),
-    )
-    marks = {place[1:]: mark for place, mark in document.marks.items() if place[:1] == ("config",)}
-    defaults = Document(document.name, dict(recipe.config), marks)
-    return ResolvedConnector(recipe.name, recipe.default_engine, connector, recipe, defaults)
+    from dativo._job import SourceConfig
+
+    source, document = SourceConfig(connector=reference), Document(reference, {})
+    return _settled(_find(source, project, document), source, project, document)
 
 
 def resolve_connector(source: SourceConfig, project: Path, document: Document) -> ResolvedConnector:
     """The connector of a job's source, with what the job overrides.
 
+    Where there is both an image and a package, `source.runtime` decides, then what the job itself names, then the recipe's
+    `runtime`; else it is the package: the same job runs the same way everywhere, whether or not a Docker engine answers.
+
     Raises:
-        ConfigError: As `resolve_reference`, at the job's line.
+        ConfigError: There is no such recipe, engine or form of the connector, or it is no reference; at the job's line.
     """
     try:
-        found = resolve_reference(source.connector, project)
+        found = _find(source, project, document)
     except ConfigError as error:
         if "file" in error.facts:
             raise
         raise document.error(("source", "connector"), error.message, hint=error.hint) from None
-    connector = found.connector
+    return _settled(found, source, project, document)
+
+
+def container_options(container: ContainerConfig) -> ContainerOptions:
+    """For the engine: what is left out is its own choice."""
+    named = container.model_dump(exclude_none=True)
+    for size in ("memory", "tmp"):
+        if size in named:
+            named[f"{size}_bytes"] = named.pop(size)
+    unlimited = {name: None for name in ("memory_bytes", "pids") if named.get(name) == 0}
+    return ContainerOptions(**{**named, **unlimited})
+
+
+def _find(source: SourceConfig, project: Path, document: Document) -> ResolvedConnector:
+    if is_reference(source.connector):
+        engine, connector = parse_reference(source.connector)
+        if source.engine not in (None, engine):
+            raise document.error(("source", "engine"), f"the reference says that the engine is `{engine}`")
+        return ResolvedConnector(source.connector, engine, connector)
+    recipe, written = load_recipe(source.connector, project)
+    if "source" not in recipe.roles:
+        raise written.error(("roles",), f"connector `{recipe.name}` is no source")
+    engine = source.engine or recipe.default_engine
+    settings = recipe.engines.get(engine)
+    if settings is None:
+        hint = close_matches(engine, recipe.engines) or f"it has: {', '.join(f'`{one}`' for one in recipe.engines)}"
+        raise document.error(("source", "engine"), f"connector `{recipe.name}` has no engine `{engine}`", hint=hint)
+    connector = Connector(
+        reference=source.connector,
+        executable=settings.executable,
+        package=settings.package,
+        arguments=tuple(settings.arguments),
+        environment=dict(settings.environment),
+        requirements=tuple(settings.requirements),
+        image=settings.image,
+        manifest=None if settings.manifest is None else Path(settings.manifest),
+        allow_custom_components=settings.allow_custom_components,
+    )
+    marks = {place[1:]: mark for place, mark in written.marks.items() if place[:1] == ("config",)}
+    return ResolvedConnector(recipe.name, engine, connector, recipe, Document(written.name, dict(recipe.config), marks))
+
+
+def _settled(found: ResolvedConnector, source: SourceConfig, project: Path, document: Document) -> ResolvedConnector:
+    settings = found.recipe.engines[found.engine] if found.recipe else None
+    connector = _overridden(found.connector, source, project)
+    named = source.image is not None or source.package is not None or source.executable is not None
+    runtime = source.runtime or (settings.runtime if settings and not named else None)
+    connector = _placed(connector, found.engine, runtime, document)
+    container = settings.container if settings else ContainerConfig()
+    return replace(
+        found,
+        connector=connector,
+        container=container.model_copy(update=source.container.model_dump(exclude_unset=True)),
+    )
+
+
+def _overridden(connector: Connector, source: SourceConfig, project: Path) -> Connector:
+    if source.image is not None:
+        connector = replace(connector, image=source.image, package=None, executable=None)
+    if source.package is not None or source.executable is not None:
+        connector = replace(connector, image=source.image)
     if source.package is not None:
         connector = replace(connector, package=source.package)
     if source.executable is not None:
         own = os.sep in source.executable and source.package is None
         connector = replace(connector, executable=source.executable, package=None if own else connector.package)
+    if source.manifest is not None:
+        connector = replace(connector, manifest=(project / Path(source.manifest).expanduser()).absolute())
     if source.arguments is not None:
         connector = replace(connector, arguments=tuple(source.arguments))
     if source.requirements is not None:
         connector = replace(connector, requirements=tuple(source.requirements))
-    connector = replace(connector, environment={**connector.environment, **source.environment})
-    return replace(found, connector=connector)
+    return replace(connector, environment={**connector.environment, **source.environment})
+
+
+def _placed(connector: Connector, engine: str, runtime: Runtime | None, document: Document) -> Connector:
+    """With one way to run it left."""
+    place = ("source", "runtime")
+    if engine in PACKAGES_ONLY and (runtime not in (None, "package") or connector.image or connector.manifest):
+        raise document.error(place, f"engine `{engine}` runs programs and packages only, neither images nor manifests")
+    program = connector.package is not None or connector.executable is not None
+    if runtime == "package" or (runtime is None and program):
+        if not program and connector.manifest is None:
+            raise document.error(place, "the connector is an image, not a package", hint="name one with `source.package`")
+        return replace(connector, image=None)
+    if runtime is None:
+        return connector
+    if connector.image is None:
+        raise document.error(place, f"the connector has no image that `{runtime}` could run", hint="name one with `source.image`")
+    return replace(connector, package=None, executable=None, runtime=runtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -19,9 +20,13 @@ class Interruption:
     installed; a signal whose action was the system's raises `KeyboardInterrupt` too. One that came before is made up for on
     the way in. A second signal is never held back. A signal that was ignored stays ignored. Outside the main thread, where
     Python delivers no signals, all of this does nothing.
+
+    Args:
+        held: Called from the signal handler when it holds a signal back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, held: Callable[[], None] | None = None) -> None:
+        self._held = held
         self._before: dict[int, Any] = {}
         self._pending: tuple[int, FrameType | None] | None = None
         self._open = False
@@ -47,6 +52,8 @@ class Interruption:
             self._act(number, frame)
         else:
             self._pending = (number, frame)
+            if self._held is not None:
+                self._held()
 
     def _act(self, number: int, frame: FrameType | None) -> None:
         action = self._before[number]

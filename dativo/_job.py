@@ -18,9 +18,20 @@ from dativo._environment import secret_values, substitute
 from dativo._model import Duration, Model, Size, validate
 from dativo._paths import project_dir
 from dativo._precedence import apply_overrides, merge, tenant_config
+from dativo._recipe import ContainerConfig, Runtime
 from dativo._target import check_target
 
-__all__ = ["CheckpointConfig", "Job", "ResolvedJob", "SourceConfig", "StreamConfig", "TargetConfig", "TimeoutConfig", "load_job"]
+__all__ = [
+    "CheckpointConfig",
+    "Job",
+    "ResolvedJob",
+    "RetryConfig",
+    "SourceConfig",
+    "StreamConfig",
+    "TargetConfig",
+    "TimeoutConfig",
+    "load_job",
+]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -66,11 +77,28 @@ class TimeoutConfig(Model):
     """From being asked to end to being killed."""
 
 
+class RetryConfig(Model):
+    """What happens after a failure that another attempt may mend."""
+
+    attempts: Annotated[int, Field(gt=0)] = 3
+    """Attempts in all; 1 never tries again."""
+    wait: Duration = 10.0
+    """Before the second attempt; twice as long before each one after it, and by chance up to `wait` more."""
+    max_wait: Duration = 300.0
+    """The longest wait."""
+
+
 class SourceConfig(Model):
     """Where the rows come from."""
 
     connector: str
-    """A recipe's name or path, or a reference such as `singer:tap-jsonl==0.3.1`."""
+    """A recipe's name or path, or a reference such as `singer:tap-jsonl==0.3.1` or `airbyte:airbyte/source-faker:7.2.1`."""
+    engine: str | None = None
+    """Which of the recipe's engines runs it; left out, its default."""
+    runtime: Runtime | None = None
+    """How it is run: its `package` (or program), or its image by `docker` or in a `sandbox` without one."""
+    container: ContainerConfig = ContainerConfig()
+    """What the image may use, over the recipe's."""
     config: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Handed to the connector, over the recipe's and the tenant's."""
     streams: Annotated[
@@ -80,13 +108,17 @@ class SourceConfig(Model):
     ] = None
     """What to read, by stream name or pattern (`*`, `?`, `[…]`), or a list of them; the last that matches wins. Left out, all."""
     catalog: str | None = None
-    """A Singer catalog file to use in place of discovery; relative to the project."""
+    """A catalog file to use in place of discovery, as the connector's protocol has it; relative to the project."""
     discover: bool = True
     """False for a connector that has no discovery; it is run without a catalog unless `catalog` names one."""
     timeouts: TimeoutConfig = TimeoutConfig()
     """When the connector is ended."""
+    image: str | None = None
+    """Beats the recipe's image, package and program."""
+    manifest: str | None = None
+    """Beats the recipe's manifest; relative to the project."""
     package: str | None = None
-    """Beats the recipe's requirement."""
+    """Beats the recipe's requirement and image."""
     executable: str | None = None
     """Beats the recipe's program; a path runs that program, without the recipe's package."""
     requirements: list[str] | None = None
@@ -136,6 +168,7 @@ class Job(Model):
     source: SourceConfig
     target: TargetConfig
     checkpoint: CheckpointConfig = CheckpointConfig()
+    retry: RetryConfig = RetryConfig()
     on_bad_value: Annotated[
         Literal["quarantine", "null", "fail"],
         Field(json_schema_extra={"type": ["string", "null"], "enum": ["quarantine", "null", "fail", None]}),

@@ -22,7 +22,7 @@ from dativo._interruption import Interruption
 from dativo._job import CheckpointConfig
 from dativo._names import EXTRA
 from dativo._progress import Progress
-from dativo._report import ChangeReport, Report, StreamReport
+from dativo._report import AttemptReport, ChangeReport, StreamReport
 from dativo._selection import StreamRules
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Pipeline:
         writer: Initialized with `catalog`.
         catalog: Streams are added as they are announced.
         write_modes: What the writer can do.
-        report: Filled in as the run goes on.
+        report: Of this attempt; filled in as it goes on.
         committed: Called after each commit with the state that was committed, unless it is the one from before.
         log: Called with level and line.
     """
@@ -73,7 +73,7 @@ class Pipeline:
         catalog: WriteCatalog,
         *,
         write_modes: frozenset[str],
-        report: Report,
+        report: AttemptReport,
         progress: Progress,
         interruption: Interruption,
         committed: Callable[[bytes], None],

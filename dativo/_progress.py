@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 __all__ = ["Phase", "Progress", "ProgressSnapshot", "StreamProgress"]
 
 Phase: TypeAlias = Literal[
-    "waiting", "installing", "discovering", "starting", "reading", "committing", "done", "failed", "interrupted"
+    "waiting", "installing", "discovering", "starting", "reading", "committing", "retrying", "done", "failed", "interrupted"
 ]
 
 
@@ -23,12 +23,26 @@ class StreamProgress:
         bytes: Their size as Arrow data.
         rejects: Rows handed to quarantine.
         committed: Rows and rejects that are durable.
+        estimate: Rows that the connector expects in all, or None.
+        status: What the connector said of it last, or None: `STARTED`, `RUNNING`, `COMPLETE`, `INCOMPLETE`.
+        limited_until: `time.time()` at which the connector's source lets it go on, or None; it may be past.
     """
 
     rows: int = 0
     bytes: int = 0
     rejects: int = 0
     committed: int = 0
+    estimate: int | None = None
+    status: str | None = None
+    limited_until: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """How much of it has come, from 0 to 1; None where nobody knows."""
+        if self.status == "COMPLETE":
+            return 1.0
+        # Estimates are no promises: nothing is done before the connector says so.
+        return min((self.rows + self.rejects) / self.estimate, 0.99) if self.estimate else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,10 @@ class ProgressSnapshot:
         commits: Checkpoints committed so far.
         last_commit: `time.time()` of the last one, or None.
         elapsed: Seconds since the run was asked for.
+        attempt: Which attempt of the run it is, from 1; the streams' counts are those of this attempt.
+        retry_at: `time.time()` of the next attempt while the run waits for it, else None.
+        reason: Why it waits.
+        estimate: Rows of all streams that the connector expects, or None.
     """
 
     phase: Phase = "waiting"
@@ -51,6 +69,10 @@ class ProgressSnapshot:
     commits: int = 0
     last_commit: float | None = None
     elapsed: float = 0.0
+    attempt: int = 1
+    retry_at: float | None = None
+    reason: str = ""
+    estimate: int | None = None
 
     @property
     def rows(self) -> int:
@@ -80,6 +102,35 @@ class Progress:
     def run(self, run_id: str) -> None:
         with self._lock:
             self._now = replace(self._now, run_id=run_id)
+
+    @property
+    def committing(self) -> bool:
+        """Takes no lock, for signal handlers."""
+        return self._now.phase == "committing"
+
+    def attempt(self, number: int) -> None:
+        """Another attempt begins: streams are counted anew, commits go on."""
+        with self._lock:
+            self._now = replace(self._now, phase="starting", attempt=number, streams={}, retry_at=None, reason="", estimate=None)
+
+    def retrying(self, seconds: float, reason: str) -> None:
+        """The attempt has failed, and another one follows."""
+        with self._lock:
+            self._now = replace(self._now, phase="retrying", retry_at=time.time() + seconds, reason=reason)
+
+    def estimate(self, stream: str | None, rows: int) -> None:
+        """What the connector expects of a stream, or of all for None."""
+        with self._lock:
+            if stream is None:
+                self._now = replace(self._now, estimate=rows)
+            else:
+                self._now.streams[stream] = replace(self._now.streams.get(stream, StreamProgress()), estimate=rows)
+
+    def status(self, stream: str, status: str, limited_until: float | None) -> None:
+        """What the connector says of a stream."""
+        with self._lock:
+            old = self._now.streams.get(stream, StreamProgress())
+            self._now.streams[stream] = replace(old, status=status, limited_until=limited_until)
 
     def add(self, stream: str, *, rows: int = 0, nbytes: int = 0, rejects: int = 0, bytes_in: int | None = None) -> None:
         """Adds to a stream's counts; a stream is announced by adding nothing."""

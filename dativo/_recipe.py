@@ -4,20 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from dativo_protocols.errors import ConfigError
 from pydantic import Field
 
 from dativo._document import Document, close_matches, read_document
-from dativo._model import Model, validate
+from dativo._model import Model, Size, validate
 
-__all__ = ["PackageEngine", "Recipe", "list_recipes", "load_recipe", "recipe_folders"]
+__all__ = ["ContainerConfig", "ProgramConfig", "Recipe", "Runtime", "list_recipes", "load_recipe", "recipe_folders"]
+
+Runtime: TypeAlias = Literal["package", "docker", "sandbox"]
 
 
-class PackageEngine(Model):
-    """How an engine that runs processes gets its program."""
+class ContainerConfig(Model):
+    """What an image may use, whether it runs in a Docker container or in Dativo's own sandbox."""
 
+    memory: Size | None = None
+    """More ends the connector; 0 for no limit."""
+    tmp: Size | None = None
+    """Room for its temporary files, which are kept in memory."""
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    """Processors, or parts of one."""
+    pids: Annotated[int, Field(ge=0)] | None = None
+    """Processes and threads at a time; 0 for no limit."""
+    network: str | None = None
+    """`bridge`, `none`, `host`, or a network of the Docker engine."""
+    platform: str | None = None
+    """Of the image, where there is more than one: `linux/amd64`."""
+    pull: bool | None = None
+    """False runs only an image that is there already."""
+
+
+class ProgramConfig(Model):
+    """How an engine that runs programs gets the connector's."""
+
+    image: str | None = None
+    """A container image, or the path of its OCI layout or `docker save` archive."""
+    manifest: str | None = None
+    """A declarative manifest, relative to the recipe."""
+    runtime: Runtime | None = None
+    """How it is run where a job does not say: left out, as a package or program where the recipe names one, else in Docker."""
+    container: ContainerConfig = ContainerConfig()
+    """What the image may use."""
+    allow_custom_components: bool = False
+    """Whether the manifest may bring Python code of its own."""
     package: str | None = None
     """A requirement to install into an isolated environment."""
     executable: str | None = None
@@ -28,6 +59,8 @@ class PackageEngine(Model):
     """Put before the protocol's own arguments."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Added to the clean environment the connector starts with."""
+    example: dict[str, Any] = Field(default_factory=dict)
+    """Keys of a job's `source`, for people to start from."""
 
 
 class Recipe(Model):
@@ -43,7 +76,7 @@ class Recipe(Model):
     """What it can be in a job."""
     default_engine: str
     """Which of `engines` runs it."""
-    engines: dict[str, PackageEngine]
+    engines: dict[str, ProgramConfig]
     """By engine name, how it gets its program."""
     config: dict[str, Any] = Field(default_factory=dict)
     """Configuration that a job may override."""
@@ -51,6 +84,8 @@ class Recipe(Model):
     """Configuration keys (or dotted paths) whose values are masked."""
     incremental: dict[str, Any] = Field(default_factory=dict)
     """What is known of the connector's cursors, for people."""
+    notes: str = ""
+    """What else people should know."""
 
 
 def recipe_folders(project: Path) -> tuple[Path, ...]:
@@ -95,4 +130,9 @@ def _load(path: Path, name: str | None = None) -> tuple[Recipe, Document]:
     if recipe.default_engine not in recipe.engines:
         hint = close_matches(recipe.default_engine, recipe.engines) or f"engines: {', '.join(recipe.engines)}"
         raise document.error(("default_engine",), f"the recipe has no engine `{recipe.default_engine}`", hint=hint)
-    return recipe, document
+    beside = {
+        name: engine.model_copy(update={"manifest": str((path.parent / engine.manifest).absolute())})
+        for name, engine in recipe.engines.items()
+        if engine.manifest is not None
+    }
+    return recipe.model_copy(update={"engines": {**recipe.engines, **beside}}), document

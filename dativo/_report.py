@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from dativo_protocols.errors import DativoError
 
-__all__ = ["ChangeReport", "Report", "RunStatus", "StreamReport"]
+__all__ = ["AttemptReport", "ChangeReport", "Report", "RunStatus", "StreamReport"]
 
 RunStatus: TypeAlias = Literal["running", "succeeded", "failed", "interrupted", "crashed"]
 
@@ -30,12 +30,14 @@ class StreamReport:
     Attributes:
         stream: Its name as text, `namespace.name` where there is a namespace.
         write: How it was written.
-        rows_in: Records that the connector sent.
+        rows_in: Records that the connector sent: in an attempt all of them, in a run those not `repeated`.
         written: Rows committed to the stream's table.
         quarantined: Rows committed to its quarantine table.
         staged: Records that were taken in but not committed, because the run failed.
+        repeated: Records of failed attempts that were not committed, before the last attempt, which read them again.
         bytes: Size of its batches as Arrow data.
         changes: Schema changes committed.
+        status: The last that the connector said of it: `STARTED`, `RUNNING`, `COMPLETE` or `INCOMPLETE`; None when it says none.
     """
 
     stream: str
@@ -44,8 +46,10 @@ class StreamReport:
     written: int = 0
     quarantined: int = 0
     staged: int = 0
+    repeated: int = 0
     bytes: int = 0
     changes: list[ChangeReport] = field(default_factory=list)
+    status: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -55,14 +59,53 @@ class StreamReport:
             "written": self.written,
             "quarantined": self.quarantined,
             "staged": self.staged,
+            "repeated": self.repeated,
             "bytes": self.bytes,
             "schema_changes": [{"kind": c.kind, "column": c.column, "before": c.before, "after": c.after} for c in self.changes],
+            "status": self.status,
+        }
+
+
+@dataclass(slots=True)
+class AttemptReport:
+    """One attempt of a run; everything is counted from zero.
+
+    Attributes:
+        number: From 1.
+        waited: Seconds before it started, after the one before it failed.
+        seconds: How long it took.
+        bytes_in: Bytes that came out of the connector.
+        commits: Checkpoints committed, the final one included.
+        state_after: The newest state that it committed, or the one it started from.
+        error: Why it failed, or None.
+    """
+
+    number: int = 1
+    waited: float = 0.0
+    seconds: float = 0.0
+    bytes_in: int = 0
+    commits: int = 0
+    state_after: bytes | None = None
+    streams: list[StreamReport] = field(default_factory=list)
+    error: DativoError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but states and single streams."""
+        figures = ("rows_in", "written", "quarantined", "staged")
+        return {
+            "number": self.number,
+            "waited": self.waited,
+            "seconds": self.seconds,
+            **{name: sum(getattr(stream, name) for stream in self.streams) for name in figures},
+            "bytes_in": self.bytes_in,
+            "commits": self.commits,
+            "error": None if self.error is None else error_to_dict(self.error),
         }
 
 
 @dataclass(slots=True)
 class Report:
-    """One run of one job.
+    """One run of one job: what all its attempts committed, in one sum.
 
     Attributes:
         started, ended: Seconds since 1970.
@@ -71,8 +114,9 @@ class Report:
         commits: Checkpoints committed, the final one included.
         state_before: The state the run started from, exactly as stored; None for a first run.
         state_after: The committed state at the end.
+        attempts: One after the other; only the last may have succeeded.
         warnings: What the user should look at although the run went on.
-        error: Why the run did not succeed, or None.
+        error: Why the run did not succeed, or None: the last attempt's error.
     """
 
     run_id: str
@@ -89,7 +133,30 @@ class Report:
     state_before: bytes | None = None
     state_after: bytes | None = None
     streams: list[StreamReport] = field(default_factory=list)
+    attempts: list[AttemptReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def sum_up(self) -> None:
+        """Fills in what the run did from what its attempts did."""
+        self.bytes_in = sum(attempt.bytes_in for attempt in self.attempts)
+        self.commits = sum(attempt.commits for attempt in self.attempts)
+        streams: dict[str, StreamReport] = {}
+        for attempt in self.attempts:
+            self.state_after = attempt.state_after
+            for one in attempt.streams:
+                all_of_it = streams.setdefault(one.stream, StreamReport(one.stream))
+                all_of_it.write, all_of_it.status = one.write, one.status
+                all_of_it.written += one.written
+                all_of_it.quarantined += one.quarantined
+                all_of_it.bytes += one.bytes
+                all_of_it.changes += one.changes
+                if attempt is self.attempts[-1]:
+                    all_of_it.rows_in += one.rows_in
+                    all_of_it.staged = one.staged
+                else:
+                    all_of_it.rows_in += one.rows_in - one.staged
+                    all_of_it.repeated += one.staged
+        self.streams = list(streams.values())
 
     @property
     def rows_in(self) -> int:
@@ -135,6 +202,7 @@ class Report:
             "state_before": _text(self.state_before),
             "state_after": _text(self.state_after),
             "streams": [stream.to_dict() for stream in self.streams],
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
             "warnings": list(self.warnings),
         }
 

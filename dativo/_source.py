@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dativo_engines import DecodeOptions, Engine, EngineOptions
+from dativo_engines import DecodeOptions, Engine, EngineOptions, is_reference
 from dativo_protocols import Catalog, ConnectionStatus, Spec
 from dativo_protocols.errors import ConfigError
 
-from dativo._connector import ResolvedConnector, resolve_reference
+from dativo._connector import ResolvedConnector, container_options, resolve_connector, resolve_reference
 from dativo._document import Document, close_matches, read_document
+from dativo._engines import decoder_budget, discover_or_none, new_engine, read_catalog
 from dativo._environment import secret_values, substitute
 from dativo._job import SourceConfig, StreamConfig, load_job
 from dativo._model import size_bytes, validate
 from dativo._paths import cache_dir as cache_folder
 from dativo._paths import project_dir, state_dir
 from dativo._precedence import merge
-from dativo._run import decoder_budget, discover_or_none, new_engine, read_catalog
 from dativo._selection import StreamRules, matches, plan_read
 from dativo._stream_reader import BadValues, Extra, StreamReader
 
@@ -40,6 +40,9 @@ def source(
     streams: Mapping[str, Mapping[str, Any]] | Sequence[str] | None = None,
     state: bytes | Mapping[str, Any] | None = None,
     types: Mapping[str, Mapping[str, str]] | None = None,
+    engine: str | None = None,
+    runtime: Literal["package", "docker", "sandbox"] | None = None,
+    container: Mapping[str, Any] | None = None,
     catalog: str | Path | None = None,
     discover: bool = True,
     nested: Literal["json", "struct"] = "json",
@@ -52,12 +55,16 @@ def source(
     """A connector with its configuration.
 
     Args:
-        connector: A reference (`singer:tap-x`, `singer:/path/tap`, `singer:tap-x==1.2.3`), a recipe's name or path, or the path
-            of a job, which brings its connector, configuration and streams.
+        connector: A reference (`singer:tap-x`, `singer:/path/tap`, `singer:tap-x==1.2.3`, `airbyte:airbyte/source-x:1.2.3`,
+            `airbyte:airbyte-source-x==1.2.3`, `airbyte:./manifest.yaml`), a recipe's name or path, or the path of a job, which
+            brings its connector, configuration and streams.
         config: Its configuration, or the path of a JSON or YAML file, over the recipe's or the job's; `${ENV}` is substituted.
         streams: What `Source.streams` lists and how each is read, as in a job's `source.streams`; None means all.
         state: Where incremental streams start.
         types: Per stream and column, an Arrow type by name, as in a job.
+        engine: Which of a recipe's engines runs it; None takes its default.
+        runtime: How it is run, as in a job's `source.runtime`.
+        container: What an image may use, as in a job's `source.container`: `{"memory": "2GiB", "network": "none"}`.
         catalog: A catalog file to use in place of discovery.
         discover: False runs a connector that has no discovery, without a catalog.
         nested: Objects and arrays as JSON text, or as structs and lists where their shape is known.
@@ -71,7 +78,8 @@ def source(
         ConfigError: The reference, the configuration or an option is wrong.
     """
     folder = project_dir(project)
-    found, asked, own_config, secrets = _open(connector, folder)
+    how = {"engine": engine, "runtime": runtime, "container": container}
+    found, asked, own_config, secrets = _open(connector, folder, {key: value for key, value in how.items() if value is not None})
     given, more = _config(config)
     own_config = merge(own_config, given)
     document = Document("source", {"streams": streams if isinstance(streams, Mapping) else list(streams or [])})
@@ -91,6 +99,7 @@ def source(
         secrets=tuple(dict.fromkeys((*secrets, *secret_values([own_config], declared, more)))),
         log=log,
         tmp_dir=state_dir(folder) / "tmp" if state_dir(folder).is_dir() else None,
+        container=container_options(found.container),
     )
     if catalog is not None:
         asked = asked.model_copy(update={"catalog": str(Path(catalog).absolute())})
@@ -117,6 +126,21 @@ class Source:
         self._setting = setting
         self._catalog: Catalog | None = None
         self._asked = False
+
+    @property
+    def connector(self) -> ResolvedConnector:
+        """Which program is run, and how."""
+        return self._setting.connector
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What the connector is configured with, secrets included."""
+        return self._setting.config
+
+    @property
+    def log(self) -> Log:
+        """Takes level and line, as `source` was given it."""
+        return self._setting.options.log or _silent
 
     def spec(self) -> Spec:
         """What it can be configured with.
@@ -244,18 +268,33 @@ class Source:
         return new_engine(connector.engine, connector.connector, options or self._setting.options)
 
 
-def _open(connector: str, project: Path) -> tuple[ResolvedConnector, SourceConfig, dict[str, Any], tuple[str, ...]]:
-    """Connector, what is asked of it, its configuration, and secrets: of a job, or of a reference or recipe."""
-    if connector.endswith((".yaml", ".yml")):
+def _silent(level: str, line: str) -> None:
+    """Nobody listens."""
+
+
+def _open(
+    connector: str, project: Path, how: Mapping[str, Any]
+) -> tuple[ResolvedConnector, SourceConfig, dict[str, Any], tuple[str, ...]]:
+    """Connector, what is asked of it, its configuration, and secrets: of a job, or of a reference or recipe.
+
+    Args:
+        how: Keys of a job's `source` that beat the job's.
+    """
+    if connector.endswith((".yaml", ".yml")) and not is_reference(connector):
         data = read_document(Path(connector) if Path(connector).exists() else project / connector, connector).data
         if isinstance(data, Mapping) and "source" in data:
-            job = load_job(connector, project=project)
+            overrides = [f"source.{key}={json.dumps(value)}" for key, value in how.items() if not isinstance(value, Mapping)]
+            inner = [(key, value) for key, value in how.items() if isinstance(value, Mapping)]
+            overrides += [f"source.{key}.{name}={json.dumps(each)}" for key, value in inner for name, each in value.items()]
+            job = load_job(connector, project=project, overrides=overrides)
             return job.connector, job.job.source, dict(job.source_config), job.secrets
-    found = resolve_reference(connector, project)
+    document = Document("source", {"source": {"connector": connector, **how}})
+    asked = validate(SourceConfig, document.data["source"], Document("source", document.data["source"]))
+    found = resolve_connector(asked, project, document) if how else resolve_reference(connector, project)
     if found.document is None:
-        return found, SourceConfig(connector=connector), {}, ()
+        return found, asked, {}, ()
     defaults, values = substitute(found.document, os.environ)
-    return found, SourceConfig(connector=connector), dict(defaults), tuple(sorted(values))
+    return found, asked, dict(defaults), tuple(sorted(values))
 
 
 def _config(config: Mapping[str, Any] | str | Path | None) -> tuple[dict[str, Any], set[str]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dativo._job import CheckpointConfig, Job, SourceConfig, StreamConfig, TargetConfig, load_job
-from dativo._recipe import PackageEngine, Recipe, list_recipes
+from dativo._job import CheckpointConfig, Job, RetryConfig, SourceConfig, StreamConfig, TargetConfig, load_job
+from dativo._recipe import ContainerConfig, ProgramConfig, Recipe, list_recipes
 from dativo._schemas import MODELS, render
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,20 @@ def test_the_schemas_accept_what_the_models_accept() -> None:
     assert not job.is_valid({**minimal, "sauce": {}})
 
 
-@pytest.mark.parametrize("model", [Job, SourceConfig, StreamConfig, TargetConfig, CheckpointConfig, Recipe, PackageEngine])
+MODELS_OF_FILES = [
+    Job,
+    SourceConfig,
+    StreamConfig,
+    TargetConfig,
+    CheckpointConfig,
+    RetryConfig,
+    Recipe,
+    ProgramConfig,
+    ContainerConfig,
+]
+
+
+@pytest.mark.parametrize("model", MODELS_OF_FILES)
 def test_every_key_is_documented(model: type[Job]) -> None:
     text = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
     assert [key for key in model.model_fields if not re.search(rf"\b{key}\b", text)] == []
@@ -60,8 +73,9 @@ def test_shipped_recipes_pin_the_version_they_name() -> None:
     recipes = list_recipes(ROOT)
     assert len(recipes) >= 7
     for recipe in recipes:
-        package = recipe.engines["singer"].package
-        assert package == f"{recipe.name}=={recipe.version}"
+        engine = recipe.engines[recipe.default_engine]
+        named = [text for text in (engine.package, engine.image) if text is not None]
+        assert any(re.search(rf"(==|:){re.escape(recipe.version)}$", text) for text in named)
 
 
 def test_the_quickstarts_data_is_what_its_generator_makes(tmp_path: Path) -> None:

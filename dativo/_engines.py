@@ -1,0 +1,66 @@
+"""What runs and sources ask of engines, and the catalogs that they take in place of a discovery."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dativo_engines import Connector, Engine, EngineOptions, load_engine
+from dativo_protocols import Catalog
+from dativo_protocols.errors import ConfigError, ConnectorError
+
+__all__ = ["decoder_budget", "discover_or_none", "new_engine", "read_catalog"]
+
+LEAST_DECODER_BYTES = 32 << 20
+DECODER_SHARE = 16
+
+
+def decoder_budget(memory: int) -> int:
+    """The decoder's share of the whole process's memory, in bytes."""
+    return max(LEAST_DECODER_BYTES, memory // DECODER_SHARE)
+
+
+def discover_or_none(engine: Engine, config: Mapping[str, Any], log: Callable[[str, str], None] | None) -> Catalog | None:
+    """What the connector offers, or None when it has no discovery: it is then run without a catalog.
+
+    Raises:
+        ConnectorError: It failed.
+    """
+    try:
+        return engine.discover(config)
+    except ConnectorError as error:
+        if error.facts.get("unsupported") != "discover":
+            raise
+        if log is not None:
+            log("info", f"{error.message}: it is run without a catalog")
+        return None
+
+
+def new_engine(name: str, connector: Connector, options: EngineOptions) -> Engine:
+    """The engine of that name for one connector.
+
+    Raises:
+        ConfigError: There is no such engine.
+    """
+    return load_engine(name)(connector, options)
+
+
+def read_catalog(path: Path) -> Catalog:
+    """A Singer catalog file.
+
+    Raises:
+        ConfigError: There is no such file, or it is no catalog.
+    """
+    from dativo_engines.singer import parse_catalog
+
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read catalog `{path}`: {error.strerror}", facts={"file": str(path)}) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"catalog `{path}` is not JSON: {error}", facts={"file": str(path)}) from None
+    if not isinstance(found, dict) or not isinstance(found.get("streams"), list):
+        raise ConfigError(f"catalog `{path}` has no list `streams`", facts={"file": str(path)})
+    return parse_catalog(found)
