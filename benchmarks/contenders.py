@@ -53,8 +53,8 @@ def environment(requirements: Sequence[str]) -> Path:
     folder = ENVIRONMENTS / "+".join(requirement.replace("==", "-").split("[")[0] for requirement in requirements)
     if not (folder / ".ready").exists():
         subprocess.run(["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
-        install = ["uv", "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *requirements]
-        subprocess.run(install, check=True)
+        python = folder / "bin" / "python"
+        subprocess.run(["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *requirements], check=True)
         (folder / ".ready").touch()
     return folder / "bin"
 

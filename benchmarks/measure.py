@@ -46,6 +46,8 @@ def tree_bytes(pid: int) -> int:
 def measure(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Measurement:
     """Runs `command` in `folder`; its output goes to `folder/log`.
 
+    Whatever the shell says, Python programs find their modules compiled, as after any ordinary installation.
+
     Raises:
         RuntimeError: It exited with another code than 0.
     """
@@ -56,11 +58,11 @@ def measure(command: list[str], folder: Path, environment: dict[str, str] | None
         while not ended.wait(SAMPLE_SECONDS):
             peak = max(peak, tree_bytes(pid))
 
+    environ = os.environ | (environment or {})
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with (folder / "log").open("wb") as log:
         started = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | (environment or {})
-        )
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
         sampler = threading.Thread(target=sample, args=(process.pid,), daemon=True)
         sampler.start()
         _, status, usage = os.wait4(process.pid, 0)
