@@ -342,7 +342,7 @@ def find_program(name: str, path: str | None) -> str:
         if found is None:
             raise ConfigError(
                 f"no program `{name}` on PATH",
-                hint=f"install it, name its path, or let Dativo install it: `singer:{name}==VERSION`",
+                hint=f"install it, name its path, or let Dativo install its package: `{name}==VERSION`",
                 facts={"program": name},
             )
         return found

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dativo_protocols import (
     Batch,
@@ -21,20 +19,17 @@ from dativo_protocols import (
 )
 
 from dativo_engines._engine import Connector, DecodeOptions, EngineOptions, ReadCatalog
+from dativo_engines._reading import ConnectorReading
 from dativo_engines.singer._batch_files import decoder_options, read_files
 from dativo_engines.singer._catalog import message_names, own_method
 from dativo_engines.singer._flags import CATALOG, NEITHER, FlagMemory, catalog_flag, next_flag
 from dativo_engines.singer._selection import selected_catalog
 from dativo_engines.singer._session import Session
-from dativo_engines.supervisor import Process
-
-if TYPE_CHECKING:
-    from dativo_protocols import SingerDecoder
 
 UNKNOWN = StreamId("_unknown")
 
 
-class SingerReading:
+class SingerReading(ConnectorReading[Session]):
     """The messages of one run of a tap; see `dativo_engines.Reading`.
 
     Streams carry the identity they have in the catalog, also where the tap's messages name them differently. What the tap
@@ -52,19 +47,15 @@ class SingerReading:
         catalog: ReadCatalog | None,
         state: bytes | None,
     ) -> None:
+        super().__init__(options)
         self._connector = connector
-        self._options = options
         self._flags = flags
         self._config = config
         self._catalog = catalog
         self._catalog_file = selected_catalog(catalog) if catalog is not None else None
         self._state = state
         self._streams = _Streams(catalog)
-        self._stalled = False
-        self._closed = threading.Event()
-        self._session: Session | None = None
-        self._process: Process | None = None
-        self._decoder: SingerDecoder | None = None
+        self._flag = NEITHER
         self._file_rows: dict[StreamId, int] = {}
 
     @property
@@ -74,44 +65,26 @@ class SingerReading:
         Without the streams that were left out here because the tap could not be told to.
         """
         rows = dict(self._file_rows)
-        for stream, count in (self._decoder.rows_in if self._decoder is not None else {}).items():
+        for stream, count in self.decoded_rows().items():
             known = self._streams.identity(stream)
             if self._flag or self._streams.wanted(known):
                 rows[known] = rows.get(known, 0) + count
         return rows
 
-    @property
-    def bytes_in(self) -> int:
-        """Bytes received on the tap's stdout."""
-        return self._decoder.bytes_in if self._decoder is not None else 0
+    def open_session(self) -> Session:
+        """The tap's program, with its configuration."""
+        return Session(self._connector, self._options, self._config)
+
+    def begin(self) -> None:
+        """Starts the tap with its catalog in the way that it takes it."""
+        flag = catalog_flag(self.session, self._flags, self._catalog.catalog) if self._catalog is not None else NEITHER
+        self._start(CATALOG if flag == NEITHER and self._needs_catalog() else flag)
 
     def __enter__(self) -> SingerReading:
-        session = Session(self._connector, self._options, self._config)
-        try:
-            self._session = session
-            flag = catalog_flag(session, self._flags, self._catalog.catalog) if self._catalog is not None else NEITHER
-            self._start(CATALOG if flag == NEITHER and self._needs_catalog() else flag)
-        except BaseException:
-            self.close()
-            raise
-        if self._options.stall_timeout_seconds:
-            threading.Thread(target=self._watch, name="dativo-stall", daemon=True).start()
+        self.enter()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the tap and everything it started. May be called twice."""
-        self._closed.set()
-        if self._decoder is not None:
-            self._decoder.close()
-        if self._session is not None:
-            self._session.close()
-
     def __iter__(self) -> Iterator[Message]:
-        if self._session is None or self._process is None:
-            raise RuntimeError("a reading is iterated inside its `with` block")
         while True:
             try:
                 yield from self._messages()
@@ -120,36 +93,28 @@ class SingerReading:
             other = self._ended_well()
             if other is None:
                 return
-            self._flags.put(self._session.program, other)
+            self._flags.put(self.session.program, other)
             self._start(other)
 
     def _start(self, flag: str) -> None:
-        session = self._session
-        if session is None:
-            raise RuntimeError("the session is not open")
         # Loads the extension: discovery and checks do without.
         from dativo_protocols import SingerDecoder
 
         arguments: list[str] = []
         if flag and self._catalog_file is not None:
-            arguments += [flag, session.file("catalog.json", self._catalog_file)]
+            arguments += [flag, self.session.file("catalog.json", self._catalog_file)]
         if self._state is not None:
-            arguments += ["--state", session.file("state.json", self._state)]
-        if self._decoder is not None:
-            self._decoder.close()
+            arguments += ["--state", self.session.file("state.json", self._state)]
         self._flag = flag
-        self._process = session.start(arguments)
+        process = self.session.start(arguments)
         self._decode = self._streams.decode_options(self._options.decode, select=not flag)
-        self._decoder = SingerDecoder(self._process.stdout, **decoder_options(self._decode))
+        self.started(process, SingerDecoder(process.stdout, **decoder_options(self._decode)))
 
     def _messages(self) -> Iterator[Message]:
-        decoder, session = self._decoder, self._session
-        if decoder is None or session is None:
-            return
         schemas: dict[StreamId, Schema] = {}
-        for message in decoder:
+        for message in self.decoder:
             if isinstance(message, Log):
-                yield replace(message, message=session.redactor(message.message))
+                yield replace(message, message=self.session.redactor(message.message))
                 continue
             if not isinstance(message, (Schema, Batch, Rejects, Version, BatchFiles)):
                 yield message
@@ -189,28 +154,20 @@ class SingerReading:
 
     def _first_cause(self, error: ConnectorError) -> ConnectorError:
         """What the decoder met may only be the end of a tap that failed: then that is the cause."""
-        if self._process is None or self._session is None:
+        ended = self.ended_badly()
+        if ended is None:
             return error
-        if self._stalled:
-            return self._session.stalled(self._options.stall_timeout_seconds, self._process)
-        ended = self._process.wait(1.0)
-        if ended is not None and ended.code != 0:
-            found = self._session.failure(ended, self._process.stderr_tail, command="read")
-            found.facts["decoder"] = error.message
-            return found
-        return error
+        found = self.session.failure(ended, self.process.stderr_tail, command="read")
+        found.facts["decoder"] = error.message
+        return found
 
     def _ended_well(self) -> str | None:
         """None after a good end; another way to pass the catalog if that was what the tap failed for."""
-        session, process, decoder = self._session, self._process, self._decoder
-        if session is None or process is None or decoder is None:
-            raise RuntimeError("the reading is not open")
-        if self._stalled:
-            raise session.stalled(self._options.stall_timeout_seconds, process)
-        ended = session.end_of(process)
+        session = self.session
+        ended = self.end()
         if ended.code == 0:
             return None
-        stderr = process.stderr_tail
+        stderr = self.process.stderr_tail
         if self._catalog is not None and not self.rows_in:
             other = next_flag(self._flag, stderr, needs_catalog=self._needs_catalog())
             if other is not None and self._flags.get(session.program) != other:
@@ -230,18 +187,6 @@ class SingerReading:
             or (chosen.replication_key is not None and (chosen.replication_key,) != streams[stream].cursor)
             for stream, chosen in self._catalog.selected.items()
         )
-
-    def _watch(self) -> None:
-        """Ends a tap that says nothing, neither on stdout nor on stderr, while Dativo is ready to listen."""
-        timeout = self._options.stall_timeout_seconds
-        while not self._closed.wait(min(timeout / 4, 5.0)):
-            process, decoder = self._process, self._decoder
-            if process is None or decoder is None or process.exit is not None:
-                continue
-            if min(decoder.idle_seconds, process.idle_seconds) > timeout:
-                self._stalled = True
-                process.stop()
-                return
 
 
 class _Streams:
