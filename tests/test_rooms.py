@@ -73,7 +73,7 @@ def test_a_distribution_requires_only_distributions_left_of_it(distribution: str
 def test_start_up_imports_nothing_heavy() -> None:
     code = "import sys, dativo.__main__; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert {"pyarrow", "duckdb", "polars", "pydantic"}.isdisjoint(loaded)
+    assert {"pyarrow", "duckdb", "polars", "pydantic", "docker", "requests"}.isdisjoint(loaded)
 
 
 def test_no_committed_file_names_a_package_registry_or_an_index_address() -> None:
