@@ -196,8 +196,27 @@ class Guard:
                     self.stop(0.0 if b"K" in data else self.grace)
 
 
+def remove_group(path: str) -> None:
+    """Removes a control group, which can be done a moment after its last process ended."""
+    for _ in range(50):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+        if not os.path.isdir(path):
+            return
+        time.sleep(0.02)
+
+
+def remove_groups(directory: str) -> None:
+    """Removes the control groups of a run: links named `group-…` in its private directory lead to them."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory):
+            if entry.name.startswith("group-") and entry.is_symlink():
+                remove_group(os.readlink(entry.path))
+
+
 def remove(directory: str) -> None:
     """Removes Dativo's private directory of this run: flat, as Dativo makes it."""
+    remove_groups(directory)
     with contextlib.suppress(OSError):
         for entry in os.scandir(directory):
             with contextlib.suppress(OSError):

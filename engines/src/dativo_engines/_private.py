@@ -15,6 +15,8 @@ from types import TracebackType
 
 from dativo_protocols import ConfigError
 
+from dativo_engines._guardian import remove_groups
+
 OWNER = "owner"
 PROCESS_MARK = "DATIVO_PROCESS"
 
@@ -111,6 +113,7 @@ def _sweep(root: Path) -> None:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mark = os.read(owner, 64).decode(errors="replace").partition("\n")[0]
             end_marked(mark)
+            remove_groups(str(directory))
             shutil.rmtree(directory, ignore_errors=True)
         except BlockingIOError:
             continue

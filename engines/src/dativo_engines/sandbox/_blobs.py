@@ -6,7 +6,6 @@ import hashlib
 import io
 import re
 import sys
-from collections.abc import Callable
 from typing import IO, Any, cast
 
 from dativo_protocols import ConfigError, SandboxError
@@ -83,48 +82,64 @@ def unpacked(stream: io.BufferedReader) -> IO[bytes]:
 
         return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
     if magic.startswith(ZSTD_MAGIC):
-        return _zstd()(stream)
+        return cast(IO[bytes], _zstd_module().ZstdFile(stream))
     if magic.startswith((b"BZh", b"\xfd7zXZ")):
         raise ConfigError("the image's layers are compressed with bzip2 or xz", hint="gzip, zstd and no compression are read")
     return stream
 
 
-def _zstd() -> Callable[[IO[bytes]], IO[bytes]]:
+def _zstd_module() -> Any:
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
         from backports import zstd
-    return cast("Callable[[IO[bytes]], IO[bytes]]", zstd.ZstdFile)
+    return zstd
 
 
-class Forward(io.RawIOBase):
-    """A stream for `tarfile`, which seeks: forward only, and never more than a header's worth at once.
+def damage() -> tuple[type[Exception], ...]:
+    """What reading compressed bytes raises when they are damaged; an OSError with an `errno` is something else."""
+    import zlib
 
-    `tarfile` reads headers of any length that an archive claims into memory.
-    """
+    return (EOFError, zlib.error, OSError, _zstd_module().ZstdError)
+
+
+class Bounded:
+    """A file for `tarfile`, which reads headers of any length that an archive claims into memory: here within bounds."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Raises SandboxError when asked for more than any header has."""
+        if size is None or not 0 <= size <= HEADER_BYTES:
+            raise SandboxError("the image's archive has a header of absurd length")
+        parts = []
+        while size > 0 and (data := self._file.read(size)):
+            parts.append(data)
+            size -= len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Forward(Bounded):
+    """The same for a stream that cannot seek: strictly forward, which is how `tarfile` goes through an archive."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def tell(self) -> int:
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= HEADER_BYTES:
-            raise SandboxError("a layer of the image has a header of absurd length")
-        parts = []
-        while size > 0 and (data := self._stream.read(size)):
-            parts.append(data)
-            self._position += len(data)
-            size -= len(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        data = super().read(size)
+        self._position += len(data)
+        return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if whence != io.SEEK_SET or offset < self._position:

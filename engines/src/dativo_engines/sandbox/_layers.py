@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, cast
 
 from dativo_protocols import SandboxError
 
@@ -61,11 +60,11 @@ class _Layer:
 
     def apply(self, layer: IO[bytes]) -> Skipped:
         try:
-            with tarfile.open(fileobj=Forward(layer), mode="r:", errorlevel=2) as tar:
+            with tarfile.open(fileobj=cast(IO[bytes], Forward(layer)), mode="r:", errorlevel=2) as tar:
                 for member in tar:
                     self._add(tar, member)
                     # Else it keeps every header.
-                    tar.members.clear()
+                    tar.members.clear()  # type: ignore[attr-defined]
         except tarfile.TarError as error:
             if "empty" not in str(error):
                 raise SandboxError(f"a layer of the image is no tar archive: {error}") from error
@@ -86,15 +85,14 @@ class _Layer:
             raise _outside(member.name)
         parent_name, base = os.path.split(name)
         if base == OPAQUE:
-            self._hide_below(self._parent(parent_name))
+            self._hide_below(self._root.real(parent_name))
         elif base.startswith(AUFS):
             return
         elif base.startswith(WHITEOUT):
-            hidden = f"{self._parent(parent_name)}/{base[len(WHITEOUT) :]}"
-            if base[len(WHITEOUT) :] in ("", ".", ".."):
+            hidden = base[len(WHITEOUT) :]
+            if hidden in ("", ".", ".."):
                 raise _outside(member.name)
-            if hidden not in self._own:
-                self._root.remove(hidden)
+            self._hide(f"{self._root.real(parent_name)}/{hidden}")
         else:
             self._put(tar, member, f"{self._parent(parent_name)}/{base}")
 
@@ -155,11 +153,15 @@ class _Layer:
 
     def _hide_below(self, directory: str) -> None:
         """Removes what the layers below put into a directory."""
-        for entry in list(os.scandir(directory)):
-            if entry.path not in self._own:
-                self._root.remove(entry.path)
-            elif entry.is_dir(follow_symlinks=False):
-                self._hide_below(entry.path)
+        if os.path.isdir(directory):
+            for entry in list(os.scandir(directory)):
+                self._hide(entry.path)
+
+    def _hide(self, path: str) -> None:
+        if path not in self._own:
+            self._root.remove(path)
+        elif not os.path.islink(path):
+            self._hide_below(path)
 
 
 def _outside(name: str, link: str | None = None) -> SandboxError:
@@ -169,6 +171,3 @@ def _outside(name: str, link: str | None = None) -> SandboxError:
         hint="nothing was unpacked: do not trust the image, or wherever it came from",
         facts={"entry": name},
     )
-
-
-Progress = Callable[[str, str], None]

@@ -1,0 +1,1 @@
+"""Runs images as confined processes, without a container daemon."""
