@@ -6,6 +6,7 @@ target holds the source back.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from dativo_engines import Reading
-from dativo_protocols import Batch, BatchFiles, Log, Message, Rejects, Schema, State, StreamId, Version
+from dativo_protocols import (
+    Batch,
+    BatchFiles,
+    Estimate,
+    Log,
+    Message,
+    Rejects,
+    Schema,
+    State,
+    StreamId,
+    StreamStatus,
+    Version,
+)
 from dativo_protocols.errors import ConfigError, ConnectorError, ContractError, DativoError
 from dativo_sdk import ConfiguredStream, Quarantining, Receipt, WriteCatalog, WriteMode, Writer
 
@@ -92,6 +105,7 @@ class Pipeline:
         self._checkpoint: CheckpointConfig = job.checkpoint
         self._streams: dict[StreamId, _Stream] = {}
         self._state: bytes | None = None
+        self._statuses: dict[StreamId, StreamStatus] = {}
         self._files: list[BatchFiles] = []
         self._staged_rows = 0
         self._staged_bytes = 0
@@ -147,6 +161,10 @@ class Pipeline:
             self._take_version(message)
         elif isinstance(message, Log):
             self._log(message.level, message.message)
+        elif isinstance(message, StreamStatus):
+            self._take_status(message)
+        elif isinstance(message, Estimate) and message.rows is not None:
+            self._progress.estimate(None if message.stream is None else str(message.stream), message.rows)
 
     def _take_schema(self, message: Schema) -> None:
         import pyarrow as pa
@@ -244,6 +262,15 @@ class Pipeline:
             stream.versions.add(message.version)
             self._log("info", f"stream `{message.stream}`: version {message.version} is active; rows of older ones are kept")
 
+    def _take_status(self, message: StreamStatus) -> None:
+        before = self._statuses.get(message.stream)
+        self._statuses[message.stream] = message
+        until = message.rate_limited_until
+        self._progress.status(str(message.stream), message.status, until)
+        if until is not None and (before is None or before.rate_limited_until != until):
+            left = "" if math.isinf(until) else f", for {max(until - time.time(), 0):.0f} s"
+            self._log("warning", f"stream `{message.stream}` waits: the source's rate limit is reached{left}")
+
     def _commit(self, *, final: bool) -> None:
         self._progress.phase("committing")
         receipt = self._writer.commit(self._state, final=final)
@@ -290,6 +317,12 @@ class Pipeline:
             stream.report.rows_in = rows
         for stream in self._streams.values():
             stream.report.staged = stream.report.rows_in - stream.report.written - stream.report.quarantined
+        for stream_id, said in self._statuses.items():
+            known = self._streams.get(stream_id)
+            if known is None:
+                self._report.streams.append(StreamReport(str(stream_id), status=said.status))
+            else:
+                known.report.status = said.status
 
     def _check_staged(self) -> None:
         for stream_id, stream in self._streams.items():

@@ -66,8 +66,31 @@ class StreamReport:
         }
 
 
+class _Sums:
+    """Over all streams."""
+
+    __slots__ = ()
+    streams: list[StreamReport]
+
+    @property
+    def rows_in(self) -> int:
+        return sum(stream.rows_in for stream in self.streams)
+
+    @property
+    def written(self) -> int:
+        return sum(stream.written for stream in self.streams)
+
+    @property
+    def quarantined(self) -> int:
+        return sum(stream.quarantined for stream in self.streams)
+
+    @property
+    def staged(self) -> int:
+        return sum(stream.staged for stream in self.streams)
+
+
 @dataclass(slots=True)
-class AttemptReport:
+class AttemptReport(_Sums):
     """One attempt of a run; everything is counted from zero.
 
     Attributes:
@@ -91,12 +114,14 @@ class AttemptReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but states and single streams."""
-        figures = ("rows_in", "written", "quarantined", "staged")
         return {
             "number": self.number,
             "waited": self.waited,
             "seconds": self.seconds,
-            **{name: sum(getattr(stream, name) for stream in self.streams) for name in figures},
+            "rows_in": self.rows_in,
+            "written": self.written,
+            "quarantined": self.quarantined,
+            "staged": self.staged,
             "bytes_in": self.bytes_in,
             "commits": self.commits,
             "error": None if self.error is None else error_to_dict(self.error),
@@ -104,7 +129,7 @@ class AttemptReport:
 
 
 @dataclass(slots=True)
-class Report:
+class Report(_Sums):
     """One run of one job: what all its attempts committed, in one sum.
 
     Attributes:
@@ -157,18 +182,6 @@ class Report:
                     all_of_it.rows_in += one.rows_in - one.staged
                     all_of_it.repeated += one.staged
         self.streams = list(streams.values())
-
-    @property
-    def rows_in(self) -> int:
-        return sum(stream.rows_in for stream in self.streams)
-
-    @property
-    def written(self) -> int:
-        return sum(stream.written for stream in self.streams)
-
-    @property
-    def quarantined(self) -> int:
-        return sum(stream.quarantined for stream in self.streams)
 
     def raise_for_error(self) -> None:
         """Raises what ended the run: its `DativoError`, or `KeyboardInterrupt` when it was interrupted.

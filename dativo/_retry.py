@@ -38,7 +38,7 @@ def attempted(once: Callable[[int, float], None], retry: RetryConfig, *, wait: C
     else:
         return
     # Imported only now: it takes longer than everything else that a run does before it reads.
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
     number, waited = 1, 0.0
 
@@ -57,9 +57,10 @@ def attempted(once: Callable[[int, float], None], retry: RetryConfig, *, wait: C
             waited = state.next_action.sleep
             wait(waited, number + 1, error)
 
+    growing = wait_exponential(multiplier=retry.wait, max=retry.max_wait) + wait_random(0, retry.wait)
     Retrying(
         stop=stop_after_attempt(retry.attempts),
-        wait=wait_exponential_jitter(initial=retry.wait, max=retry.max_wait, jitter=retry.wait),
+        wait=lambda state: min(growing(state), retry.max_wait),
         retry=retry_if_exception(_may_pass),
         before_sleep=pause,
         sleep=lambda seconds: None,

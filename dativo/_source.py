@@ -247,7 +247,7 @@ class Source:
         """The catalog, or None for a connector that is run without one."""
         if self._setting.source.catalog is not None:
             return self.discover()
-        if not self._asked and self._setting.source.discover:
+        if self._catalog is None and not self._asked and self._setting.source.discover:
             self._catalog = discover_or_none(self._engine(), self._setting.config, self._setting.options.log)
         self._asked = True
         return self._catalog

@@ -31,7 +31,7 @@ Origin: TypeAlias = Literal["commit", "set", "rollback", "clear"]
 KEEP_STATES = 200
 KEEP_RUNS = 20
 BUSY_SECONDS = 30.0
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE states (
@@ -42,10 +42,14 @@ CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, job TEXT NOT NULL, started REAL NOT NULL, ended REAL, status TEXT NOT NULL,
     exit_code INTEGER, error TEXT, rows_in INTEGER NOT NULL DEFAULT 0, written INTEGER NOT NULL DEFAULT 0,
     quarantined INTEGER NOT NULL DEFAULT 0, commits INTEGER NOT NULL DEFAULT 0, streams TEXT NOT NULL DEFAULT '[]',
-    seq_before INTEGER, seq_after INTEGER, host TEXT NOT NULL, pid INTEGER NOT NULL, pid_start TEXT NOT NULL
+    seq_before INTEGER, seq_after INTEGER, host TEXT NOT NULL, pid INTEGER NOT NULL, pid_start TEXT NOT NULL,
+    attempts TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX runs_by_job ON runs (tenant, job, started);
 """
+
+UPGRADES = {1: "ALTER TABLE runs ADD COLUMN attempts TEXT NOT NULL DEFAULT '[]'"}
+"""What makes the next version of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class RunEntry:
 
     Attributes:
         error: As in `Report.to_dict`, or None.
-        streams: As in `Report.to_dict`.
+        streams, attempts: As in `Report.to_dict`; no attempts for runs of versions that made only one.
         seq_before, seq_after: Newest entry of the state history when the run started and when it ended, 0 for none.
     """
 
@@ -102,6 +106,7 @@ class RunEntry:
     quarantined: int
     commits: int
     streams: list[dict[str, Any]]
+    attempts: list[dict[str, Any]]
     seq_before: int | None
     seq_after: int | None
     pid: int
@@ -230,8 +235,8 @@ class Store:
         """Notes how a run ended."""
         data = report.to_dict()
         data["error"] = None if data["error"] is None else json.dumps(data["error"])
-        data["streams"] = json.dumps(data["streams"])
-        names = ("ended", "status", "exit_code", "error", "rows_in", "written", "quarantined", "commits", "streams")
+        data["streams"], data["attempts"] = json.dumps(data["streams"]), json.dumps(data["attempts"])
+        names = ("ended", "status", "exit_code", "error", "rows_in", "written", "quarantined", "commits", "streams", "attempts")
         with self._writing() as db:
             db.execute(
                 f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in names)},"
@@ -253,7 +258,7 @@ class Store:
     def _runs(self, clause: str, values: Sequence[object]) -> list[RunEntry]:
         columns = (
             "run_id, tenant, job, started, ended, status, exit_code, error, rows_in, written, quarantined, commits, streams,"
-            " seq_before, seq_after, pid, pid_start, host"
+            " attempts, seq_before, seq_after, pid, pid_start, host"
         )
         with self._reading() as db:
             rows = db.execute(f"SELECT {columns} FROM runs {clause}", tuple(values)).fetchall()
@@ -296,9 +301,10 @@ class Store:
             return
         db.execute("BEGIN IMMEDIATE")
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in TABLES.split(";"):
-                db.execute(statement)
+        statements = TABLES.split(";") if version == 0 else [UPGRADES[each] for each in range(version, VERSION)]
+        for statement in statements:
+            db.execute(statement)
+        if statements:
             db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
         if version > VERSION:
@@ -347,5 +353,5 @@ def _run_entry(row: Mapping[str, Any]) -> RunEntry:
     if values["status"] == "running" and not is_alive(host, values["pid"], start):
         values["status"] = "crashed"
     values["error"] = None if values["error"] is None else json.loads(values["error"])
-    values["streams"] = json.loads(values["streams"])
+    values["streams"], values["attempts"] = json.loads(values["streams"]), json.loads(values["attempts"])
     return RunEntry(**values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["count", "duration", "local_time", "number", "per_second", "shortened", "size"]
+__all__ = ["count", "duration", "local_time", "number", "per_second", "percent", "shortened", "size"]
 
 STATE_WIDTH = 72
 
@@ -48,6 +48,11 @@ def size(nbytes: float) -> str:
 def per_second(amount: float, seconds: float) -> float:
     """The amount in each second; 0 where no time has passed."""
     return amount / seconds if seconds > 0 else 0.0
+
+
+def percent(share: float | None) -> str:
+    """`37 %`, for 0.37; `-` for None."""
+    return "-" if share is None else f"{share:.0%}".replace("%", " %")
 
 
 def local_time(moment: float | None) -> str:

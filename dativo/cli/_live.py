@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dativo.cli import _terminal
-from dativo.cli._figures import count, duration, number, per_second, size
+from dativo.cli._figures import count, duration, number, per_second, percent, size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from dativo._progress import Progress, ProgressSnapshot, StreamProgress
 
-__all__ = ["Speeds", "live_progress"]
+__all__ = ["Speeds", "live_progress", "waits"]
 
 REDRAWS_PER_SECOND = 4
 LINES_AROUND = 5
@@ -79,6 +81,11 @@ class Speeds:
         return set(sorted(self._spans, key=lambda name: self._spans[name].end, reverse=True)[:names])
 
 
+def _share(now: ProgressSnapshot) -> str:
+    """Of what the connector expects of the whole run."""
+    return f", {percent(min(now.rows / now.estimate, 0.99))} of {number(now.estimate, 'row')}" if now.estimate else ""
+
+
 def _table(now: ProgressSnapshot, speeds: Speeds, title: str, console: Console) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
@@ -86,23 +93,47 @@ def _table(now: ProgressSnapshot, speeds: Speeds, title: str, console: Console) 
 
     head = Text.assemble(
         (title, "bold"),
-        f"  {now.phase}, {duration(now.elapsed)}, {size(now.bytes_in)} read, {number(now.commits, 'commit')}",
+        f"  {now.phase}, {duration(now.elapsed)}, {size(now.bytes_in)} read, {number(now.commits, 'commit')}{_share(now)}",
         no_wrap=True,
         overflow="ellipsis",
     )
+    lines = [Text(line, style="yellow", no_wrap=True, overflow="ellipsis") for line in waits(now, time.time())]
     if not now.streams:
-        return head
+        return Group(head, *lines)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("stream", no_wrap=True, overflow="ellipsis", header_style="dim")
-    for column in ("rows", "rows/s", "MB/s", "rejected", "committed"):
+    estimated = any(stream.share is not None for stream in now.streams.values())
+    for column in ("rows", *(("done", "left") if estimated else ()), "rows/s", "MB/s", "rejected", "committed"):
         table.add_column(column, justify="right", no_wrap=True, header_style="dim")
     shown = speeds.latest(max(console.height - LINES_AROUND, 1))
     for name, stream in now.streams.items():
         if name in shown:
-            table.add_row(_terminal.printable(name), *_cells(stream, speeds.seconds(name)))
+            rows, *rest_of_row = _cells(stream, speeds.seconds(name))
+            expected = (percent(stream.share), duration(_left(stream, speeds.seconds(name)))) if estimated else ()
+            table.add_row(_terminal.printable(name), rows, *expected, *rest_of_row)
     hidden = len(now.streams) - len(shown)
     rest = [Text(f"and {number(hidden, 'more stream')}, {number(now.rows, 'row')} in all", style="dim")] if hidden else []
-    return Group(head, table, *rest)
+    return Group(head, *lines, table, *rest)
+
+
+def _left(stream: StreamProgress, seconds: float) -> float | None:
+    """Seconds until the stream is done, at the speed so far; None where nobody knows."""
+    if not stream.estimate or not stream.rows or not seconds or stream.status == "COMPLETE":
+        return None
+    return max(stream.estimate - stream.rows, 0) * seconds / stream.rows
+
+
+def waits(now: ProgressSnapshot, moment: float) -> list[str]:
+    """What the run waits for at a moment in seconds since 1970, a line each."""
+    if now.retry_at is not None:
+        return [_terminal.printable(f"waiting {duration(max(round(now.retry_at - moment), 0))}, {now.reason}")]
+    said = []
+    for name, stream in now.streams.items():
+        until = stream.limited_until
+        if until is not None and until > moment and stream.status != "COMPLETE":
+            left = "" if math.isinf(until) else f" {duration(max(until - moment, 1))}"
+            said.append(_terminal.printable(f"stream `{name}` waits{left}: the source's rate limit is reached"))
+    return said
 
 
 def _cells(stream: StreamProgress, seconds: float) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from dativo.cli._figures import count, duration, number, per_second, size
+from dativo.cli._figures import count, duration, number, per_second, percent, size
 from dativo.cli._terminal import printable
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ def log_progress(progress: Progress, logger: Logger, *, seconds: float) -> Itera
         before = progress.snapshot()
         while not ended.wait(seconds):
             now = progress.snapshot()
+            # What it waits for has a line of its own.
+            if now.phase == "retrying":
+                continue
             if (now.phase, now.rows, now.rejects, now.commits) != (before.phase, before.rows, before.rejects, before.commits):
                 logger.event("info", _progress_line(before, now), **_facts(now))
                 before = now
@@ -88,8 +91,8 @@ def _progress_line(before: ProgressSnapshot, now: ProgressSnapshot) -> str:
         parts.append(f"{size(per_second(now.bytes_in - before.bytes_in, seconds))}/s")
         parts += [f"{count(now.rejects)} rejected"] * bool(now.rejects)
         parts.append(number(now.commits, "commit"))
-        last = list(now.streams)[-1]
-        parts.append(f"newest stream `{last}`")
+        last, newest = list(now.streams.items())[-1]
+        parts.append(f"newest stream `{last}`" + (f", {percent(newest.share)} of it" if newest.share is not None else ""))
     return f"{', '.join(parts)} ({duration(now.elapsed)})"
 
 
@@ -98,11 +101,19 @@ def _facts(now: ProgressSnapshot) -> dict[str, Any]:
         "event": "progress",
         "run_id": now.run_id,
         "phase": now.phase,
+        "attempt": now.attempt,
         "seconds": round(now.elapsed, 3),
         "bytes_in": now.bytes_in,
         "commits": now.commits,
         "streams": {
-            name: {"rows": s.rows, "bytes": s.bytes, "rejected": s.rejects, "committed": s.committed}
+            name: {
+                "rows": s.rows,
+                "bytes": s.bytes,
+                "rejected": s.rejects,
+                "committed": s.committed,
+                "estimate": s.estimate,
+                "status": s.status,
+            }
             for name, s in now.streams.items()
         },
     }

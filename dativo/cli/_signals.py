@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "end_when_nobody_reads", "interruptible", "reader_left", "spoken_through"]
+__all__ = ["Interrupted", "commit_goes_on", "end_when_nobody_reads", "interruptible", "reader_left", "spoken_through"]
 
 LOOKS_SECONDS = 0.2
 
@@ -36,6 +36,7 @@ def _write(line: str) -> None:
 
 _say: Callable[[str], None] = _write
 _left = False
+_quiet = False
 
 
 def reader_left() -> None:
@@ -55,6 +56,12 @@ def spoken_through(say: Callable[[str], None]) -> Iterator[None]:
         _say = _write
 
 
+def commit_goes_on() -> None:
+    """Says that a signal has come, but waits for a commit; for a signal handler."""
+    if not _quiet:
+        _say("committing, then stopping; a second signal stops at once, without the commit")
+
+
 @contextmanager
 def interruptible(*, quiet: bool) -> Iterator[None]:
     """Raises `Interrupted` in the main thread at the first SIGINT, SIGTERM or SIGHUP; a second one kills the process at once.
@@ -64,8 +71,8 @@ def interruptible(*, quiet: bool) -> Iterator[None]:
     Args:
         quiet: Say nothing on stderr when the signal comes.
     """
-    global _left
-    _left = False
+    global _left, _quiet
+    _left, _quiet = False, quiet
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     handled = [number for number, action in before.items() if action is not signal.SIG_IGN]
 

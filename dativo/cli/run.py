@@ -11,7 +11,7 @@ from dativo.cli import _complete, _terminal
 from dativo.cli._command import command, verbose
 from dativo.cli._history import open_store, read_state, refuse_while_running
 from dativo.cli._log import LogFormat, Logger, log_progress
-from dativo.cli._signals import spoken_through
+from dativo.cli._signals import commit_goes_on, spoken_through
 
 if TYPE_CHECKING:
     from dativo._job import ResolvedJob
@@ -124,4 +124,4 @@ def _execute(job: ResolvedJob, wait: float, form: LogFormat, log_every: float, *
             watching.enter_context(spoken_through(logger.sink))
         else:
             watching.enter_context(log_progress(progress, logger, seconds=log_every))
-        return execute(job, wait_seconds=wait, progress=progress, log=logger)
+        return execute(job, wait_seconds=wait, progress=progress, log=logger, held=commit_goes_on)

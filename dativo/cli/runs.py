@@ -10,7 +10,7 @@ from dativo.cli import _complete, _terminal
 from dativo.cli._command import DefaultGroup, command
 from dativo.cli._figures import count, duration, local_time, shortened
 from dativo.cli._history import existing_store, find_job, find_run
-from dativo.cli._summary import show_streams
+from dativo.cli._summary import attempt_pairs, show_streams
 from dativo.cli._table import Column, show_pairs, show_table
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def show(run: str, as_json: bool) -> None:
         ("started", local_time(entry.started)),
         ("time", duration(_seconds(entry))),
         ("commits", count(entry.commits)),
+        *attempt_pairs(entry.attempts),
         ("state before", shortened(before)),
         ("state after", shortened(after)),
     ]
@@ -110,4 +111,6 @@ def _seconds(entry: RunEntry) -> float | None:
 
 
 def _status(entry: RunEntry) -> str:
-    return f"{entry.status} ({entry.exit_code})" if entry.status == "failed" else entry.status
+    said = [str(entry.exit_code)] * (entry.status == "failed")
+    said += [f"{len(entry.attempts)} attempts"] * (len(entry.attempts) > 1)
+    return f"{entry.status} ({', '.join(said)})" if said else entry.status

@@ -9,7 +9,7 @@ from dativo_protocols import ConnectorError
 from dativo_sdk import JobKey
 
 from dativo._paths import store_path
-from dativo._report import ChangeReport, Report, StreamReport
+from dativo._report import AttemptReport, ChangeReport, Report, StreamReport
 from dativo._store import Store
 
 
@@ -76,6 +76,51 @@ def test_one_run_by_the_start_of_its_id(history):
         "pets    append        7        7            0\n"
         "total             1,507    1,505            2\n"
     )
+
+
+def test_every_attempt_says_what_it_did_and_why_it_failed(history):
+    away = AttemptReport(1, seconds=4.0, streams=[StreamReport("pets", rows_in=5, written=3, staged=2)])
+    away.error = ConnectorError("the service is away\nfor long", retryable=True)
+    again = AttemptReport(2, waited=12.0, seconds=61.0, streams=[StreamReport("pets", rows_in=4, written=3, quarantined=1)])
+    report = Report(run_id="third", tenant="acme", job="orders", started=1_795_007_200.0, attempts=[away, again])
+    report.sum_up()
+    report.status, report.ended = "succeeded", report.started + 77
+    with Store(store_path(history.folder)) as store:
+        store.begin_run(report)
+        store.finish_run(report)
+
+    shown = history.dativo("runs", "show", "third").raw_out.decode()
+
+    assert "\nstatus        succeeded (2 attempts)\n" in shown
+    assert "\nattempt 1     4.0 s, 3 rows written, 2 rolled back; then the service is away\n" in shown
+    assert "\nattempt 2     after 12 s, 1 min 01 s, 3 rows written, 1 quarantined\n" in shown
+    assert shown.splitlines()[-1].split() == ["pets", "7", "6", "1"]
+
+
+def test_a_status_other_than_complete_is_shown(history):
+    report = Report(run_id="third", tenant="acme", job="orders", started=1_795_007_200.0)
+    report.streams = [StreamReport("pets", status="COMPLETE"), StreamReport("people", status="INCOMPLETE")]
+    with Store(store_path(history.folder)) as store:
+        store.begin_run(report)
+        store.finish_run(report)
+
+    lines = history.dativo("runs", "show", "third").raw_out.decode().splitlines()
+
+    assert lines[-4].endswith("the connector says")
+    assert [line.split()[-1] for line in lines[-3:-1]] == ["COMPLETE", "INCOMPLETE"]
+
+
+def test_a_very_long_name_leaves_room_for_the_figures(history):
+    report = Report(run_id="third", tenant="acme", job="orders", started=1_795_007_200.0)
+    report.streams = [StreamReport("x" * 300, "append", rows_in=3, written=3), StreamReport("pets", "append")]
+    with Store(store_path(history.folder)) as store:
+        store.begin_run(report)
+        store.finish_run(report)
+
+    lines = history.dativo("runs", "show", "third").raw_out.decode().splitlines()
+
+    assert lines[-3].split()[0] == "x" * 30 + "…" + "x" * 29
+    assert max(len(line) for line in lines[-4:]) < 120
 
 
 def test_a_failed_run_shows_its_error(history):

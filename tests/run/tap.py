@@ -1,7 +1,8 @@
 """A Singer tap that says what its script says, line by line.
 
 Lines that begin with `#` are done instead: `#sleep SECONDS`, `#exit CODE`, `#kill` (SIGKILL to itself), `#wait PATH` (until the
-file is there), `#touch PATH`. The state it was given is kept beside the script.
+file is there), `#touch PATH`, `#fail N` (ends with exit code 75, "temporary", until it has done so N times). The state it was
+given is kept beside the script.
 """
 
 from __future__ import annotations
@@ -35,6 +36,13 @@ def main() -> None:
         elif verb == "#exit":
             sys.stderr.write("ValueError: the tap gave up\n")
             sys.exit(int(rest))
+        elif verb == "#fail":
+            failures = script.with_suffix(".failures")
+            done = len(failures.read_text()) if failures.exists() else 0
+            if done < int(rest):
+                failures.write_text("x" * (done + 1))
+                sys.stderr.write(f"TimeoutError: the service is away, {done + 1}\n")
+                sys.exit(75)
         elif verb == "#kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif verb == "#touch":

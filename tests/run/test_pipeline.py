@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from dativo_protocols import (
     Schema,
     State,
     StreamId,
+    StreamStatus,
     Version,
 )
 from dativo_sdk import JobKey, Receipt, WriteCatalog
@@ -29,7 +31,7 @@ from dativo._interruption import Interruption
 from dativo._job import Job
 from dativo._pipeline import Pipeline
 from dativo._progress import Progress
-from dativo._report import Report
+from dativo._report import AttemptReport
 from dativo._selection import StreamRules
 
 ORDERS = StreamId("orders")
@@ -123,10 +125,10 @@ def rejects(rows: int) -> Rejects:
     return Rejects(ORDERS, pa.RecordBatch.from_pylist([{"line": n} for n in range(rows)], schema=REJECTS), rows)
 
 
-def run(writer: Memory, reading: Script, logged: list[tuple[str, str]] | None = None, **job: Any) -> Report:
+def run(writer: Memory, reading: Script, logged: list[tuple[str, str]] | None = None, **job: Any) -> AttemptReport:
     """Runs to the end or the error; the report is on the writer too, for tests that expect an error."""
     parsed = Job.model_validate({"name": "x", "source": {"connector": "c"}, "target": {"connector": "memory"}, **job})
-    report = writer.report = Report("r1", "default", "x")  # type: ignore[attr-defined]
+    report = writer.report = AttemptReport()  # type: ignore[attr-defined]
     catalog = WriteCatalog(JobKey("default", "x"), "r1")
     writer.initialize({}, catalog)
     recorded = writer.recorded = []  # type: ignore[attr-defined]
@@ -175,6 +177,20 @@ def test_each_committed_state_is_noted_once() -> None:
     writer = Memory()
     run(writer, Script([schema(), batch(1), State(b"1"), State(b"1"), State(b"2")]), checkpoint={"seconds": 0})
     assert writer.recorded == [b"1", b"2"]  # type: ignore[attr-defined]
+
+
+def test_what_the_connector_says_of_its_streams_is_reported() -> None:
+    users = StreamId("users")
+    said = [StreamStatus(ORDERS, "STARTED"), schema(), StreamStatus(ORDERS, "COMPLETE"), StreamStatus(users, "INCOMPLETE")]
+    report = run(Memory(), Script(said))
+    assert [(stream.stream, stream.status) for stream in report.streams] == [("orders", "COMPLETE"), ("users", "INCOMPLETE")]
+
+
+def test_a_rate_limit_is_logged_once() -> None:
+    logged: list[tuple[str, str]] = []
+    waits = [StreamStatus(ORDERS, "RUNNING", until) for until in (None, math.inf, math.inf, None)]
+    run(Memory(), Script([schema(), *waits]), logged)
+    assert logged == [("warning", "stream `orders` waits: the source's rate limit is reached")]
 
 
 def test_a_source_that_fails_commits_nothing_more() -> None:

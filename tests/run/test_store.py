@@ -12,7 +12,7 @@ from dativo_protocols import ConfigError, StateError
 from dativo_sdk import JobKey
 
 from dativo import _store
-from dativo._report import Report
+from dativo._report import AttemptReport, Report
 from dativo._store import Store
 
 JOB = JobKey("acme", "orders")
@@ -167,3 +167,21 @@ def test_a_full_disk_is_temporary(tmp_path: Path) -> None:
         with pytest.raises(StateError, match=r"the disk of state store .* is full") as caught:
             store.record(JOB, b'{"x": "' + b"x" * 100_000 + b'"}', "r1")
     assert caught.value.exit_code == 75
+
+
+def test_a_store_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
+    import sqlite3
+
+    from dativo._store import TABLES
+
+    path = tmp_path / "state.sqlite"
+    with sqlite3.connect(path) as db:
+        db.executescript(TABLES.replace(",\n    attempts TEXT NOT NULL DEFAULT '[]'", ""))
+        db.execute("PRAGMA user_version = 1")
+        columns, values = "run_id, tenant, job, started, status, host, pid, pid_start", "'r', 'a', 'b', 1, 'x', 'h', 1, ''"
+        db.execute(f"INSERT INTO runs ({columns}) VALUES ({values})")
+    db.close()
+    with Store(path) as store:
+        assert [(run.run_id, run.attempts) for run in store.runs()] == [("r", [])]
+        store.finish_run(Report("r", "a", "b", attempts=[AttemptReport()]))
+        assert len(store.runs()[0].attempts) == 1
