@@ -1,0 +1,5 @@
+"""Images in the Docker Engine: one hardened container for each command, gone however the run ends."""
+
+from dativo_engines.containers._docker import DockerRuntime
+
+__all__ = ["DockerRuntime"]
