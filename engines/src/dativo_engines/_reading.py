@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from dativo_protocols import Message, StreamId
 
-from dativo_engines._engine import EngineOptions
+from dativo_engines._engine import DecodeOptions, EngineOptions
 from dativo_engines._runtime import Running
 from dativo_engines._session import Session
 from dativo_engines.supervisor import Exit
@@ -26,6 +26,20 @@ class Decoder(Protocol):
     def bytes_in(self) -> int: ...
     @property
     def idle_seconds(self) -> float: ...
+
+
+def decoder_options(options: DecodeOptions) -> dict[str, Any]:
+    """`DecodeOptions` as the decoder's keyword arguments."""
+    return {
+        "on_bad_value": options.on_bad_value,
+        "nested": options.nested,
+        "extra": options.extra,
+        "fields": {stream: list(fields) for stream, fields in options.fields.items()},
+        "types": {stream: dict(types) for stream, types in options.types.items()},
+        "max_record_bytes": options.max_record_bytes,
+        "memory_budget_bytes": options.memory_budget_bytes,
+        "threads": options.threads,
+    }
 
 
 SessionT = TypeVar("SessionT", bound=Session[Any])

@@ -53,9 +53,15 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: set[str] = set()
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Masks these as well from now on; other threads may be masking meanwhile."""
+        self._secrets |= set(secrets)
         texts: set[str] = set()
         words: set[str] = set()
-        for secret in secrets:
+        for secret in self._secrets:
             lines = [line.strip() for line in secret.splitlines()] if "\n" in secret else []
             for text in (secret, secret.strip(), *(line for line in lines if len(line) >= 8 and not line.startswith("-----"))):
                 if len(text) >= WHOLE_WORD_LENGTH:
@@ -66,11 +72,12 @@ class Redactor:
                     words.add(text)
         parts = [re.escape(text) for text in sorted(texts, key=len, reverse=True)]
         parts += [rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(words, key=len, reverse=True)]
-        self._pattern = re.compile("|".join(parts)) if parts else None
         self.longest = max(map(len, texts), default=0)
+        self._pattern = re.compile("|".join(parts)) if parts else None
 
     def __call__(self, text: str) -> str:
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        pattern = self._pattern
+        return pattern.sub(MASK, text) if pattern else text
 
 
 def secrets_in(config: Any, name: str = "") -> Iterator[str]:

@@ -39,6 +39,8 @@ class DativoError(Exception):
         facts: Where it happened and with what, for example `stream`, `line`, `exit_code`. Never a secret, never a row value.
         hint: What the user can do, or None.
         retryable: Whether the same call may succeed later with nothing changed.
+        again: Whether a run is to make another attempt of its own, which says less: a cause that is not known to pass may be
+            worth one more attempt, and still be an error in the end.
     """
 
     code: ClassVar[int] = 1
@@ -49,12 +51,14 @@ class DativoError(Exception):
         *,
         hint: str | None = None,
         retryable: bool = False,
+        again: bool | None = None,
         facts: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.retryable = retryable
+        self.again = retryable if again is None else again
         self.facts: dict[str, object] = dict(facts or {})
 
     @property

@@ -1,1 +1,5 @@
 """Airbyte sources: an image, a package in an environment of its own, a low-code manifest, or any executable."""
+
+from dativo_engines.airbyte._engine import AirbyteEngine
+
+__all__ = ["AirbyteEngine"]

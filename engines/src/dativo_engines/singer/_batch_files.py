@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from dativo_protocols import Batch, BatchFiles, ConnectorError, Rejects, Schema
 
 from dativo_engines._engine import DecodeOptions
+from dativo_engines._reading import decoder_options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,20 +80,6 @@ def _by_record(part: pa.RecordBatch, announced: Schema, options: DecodeOptions) 
                     yield message
         finally:
             decoder.close()
-
-
-def decoder_options(options: DecodeOptions) -> dict[str, Any]:
-    """`DecodeOptions` as the decoder's keyword arguments."""
-    return {
-        "on_bad_value": options.on_bad_value,
-        "nested": options.nested,
-        "extra": options.extra,
-        "fields": {stream: list(fields) for stream, fields in options.fields.items()},
-        "types": {stream: dict(types) for stream, types in options.types.items()},
-        "max_record_bytes": options.max_record_bytes,
-        "memory_budget_bytes": options.memory_budget_bytes,
-        "threads": options.threads,
-    }
 
 
 def local_path(file: str, stream: str) -> str:

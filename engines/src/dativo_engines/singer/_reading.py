@@ -19,8 +19,8 @@ from dativo_protocols import (
 )
 
 from dativo_engines._engine import Connector, DecodeOptions, EngineOptions, ReadCatalog
-from dativo_engines._reading import ConnectorReading
-from dativo_engines.singer._batch_files import decoder_options, read_files
+from dativo_engines._reading import ConnectorReading, decoder_options
+from dativo_engines.singer._batch_files import read_files
 from dativo_engines.singer._catalog import message_names, own_method
 from dativo_engines.singer._flags import CATALOG, NEITHER, FlagMemory, catalog_flag, next_flag
 from dativo_engines.singer._selection import selected_catalog

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from dativo_protocols import CatalogStream, ConfigError, StreamId
 
+from dativo_engines._choices import suggestion
 from dativo_engines._engine import ReadCatalog, Selection
 from dativo_engines.singer._catalog import METHODS, primary_key
 
@@ -27,7 +27,7 @@ def selected_catalog(read: ReadCatalog) -> bytes:
     by_id = {stream.id: stream for stream in read.catalog.streams}
     for wanted in read.selected:
         if wanted not in by_id:
-            raise ConfigError(f"no stream `{wanted}`", hint=_similar(str(wanted), [str(known) for known in by_id], "streams"))
+            raise ConfigError(f"no stream `{wanted}`", hint=suggestion(str(wanted), [str(known) for known in by_id], "streams"))
     document = {key: value for key, value in read.catalog.raw.items() if key != "streams"}
     document["streams"] = [_entry(stream, read.selected.get(stream.id)) for stream in read.catalog.streams]
     return json.dumps(document, ensure_ascii=False).encode()
@@ -36,12 +36,6 @@ def selected_catalog(read: ReadCatalog) -> bytes:
 def everything(streams: tuple[CatalogStream, ...]) -> Mapping[StreamId, Selection]:
     """All streams, all fields, replicated as the tap would."""
     return {stream.id: Selection() for stream in streams}
-
-
-def _similar(name: str, known: list[str], what: str) -> str:
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    shown = ", ".join(f"`{text}`" for text in (close or known[:20]))
-    return f"did you mean {shown}" if close else f"the {what} are {shown}" if shown else f"the connector offers no {what}"
 
 
 def _entry(stream: CatalogStream, selection: Selection | None) -> dict[str, Any]:
@@ -118,6 +112,6 @@ def _check_fields(stream: CatalogStream, selection: Selection, names: list[str])
         if field not in names:
             raise ConfigError(
                 f"stream `{stream.id}` has no field `{field}`",
-                hint=_similar(field, names, "fields"),
+                hint=suggestion(field, names, "fields"),
                 facts={"stream": str(stream.id), "field": field},
             )
