@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -67,7 +68,8 @@ def write_disk(config):
     known = {"tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"}
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     disks = [mount for mount in mounts if mount[2] not in known and "ro" not in mount[3].split(",")]
-    found = [mount[1] for mount in disks if os.access(mount[1], os.W_OK)]
+    # A device that is mounted for itself holds nothing.
+    found = [mount[1] for mount in disks if os.access(mount[1], os.W_OK) and not stat.S_ISCHR(os.stat(mount[1]).st_mode)]
     unlimited = [mount[1] for mount in mounts if mount[2] == "tmpfs" and "rw" in mount[3].split(",") and "size=" not in mount[3]]
     if found or any(os.access(place, os.W_OK) for place in unlimited if place != "/dev"):
         return f"{found} {unlimited}"
