@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from dativo.cli import _complete, _terminal
 from dativo.cli._command import Group, command, verbose
+from dativo.cli._connector_search import search, show_recipes
+from dativo.cli._connector_show import show
+from dativo.cli._connector_trial import test
 from dativo.cli._figures import local_time, size
 from dativo.cli._log import Logger
 from dativo.cli._table import Column, show_table
@@ -24,13 +28,15 @@ __all__ = ["connector"]
     "connector",
     cls=Group,
     examples=(
-        "dativo connector list",
+        "dativo connector search postgres",
+        "dativo connector show postgres",
+        "dativo connector test faker",
         "dativo connector install singer:tap-csv-folder==0.0.1a1",
         "dativo connector remove tap-csv-folder",
     ),
 )
 def connector() -> None:
-    """Install, list and remove connectors.
+    """Find, try, install, list and remove connectors.
 
     A connector named as a package, like `singer:tap-jsonl==0.3.1`, is installed into an environment of its own when it is first
     used, below `$DATIVO_CACHE` (by default `~/.cache/dativo`), and shared by all projects.
@@ -62,8 +68,7 @@ def list_(as_json: bool) -> None:
     if installed and recipes:
         _terminal.write("\n")
     if recipes:
-        heads = (Column("recipe"), Column("version"), Column("engine"), Column("description", folds=True))
-        show_table(heads, [(recipe.name, recipe.version, recipe.default_engine, recipe.description or "-") for recipe in recipes])
+        show_recipes(recipes)
 
 
 @command("install", examples=("dativo connector install singer:tap-csv-folder==0.0.1a1", "dativo connector install faker"))
@@ -89,8 +94,19 @@ def install(connector: str, as_json: bool) -> None:
         )
 
 
+def _installed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    import re
+
+    from dativo_engines.environments import EnvironmentStore
+
+    from dativo._paths import cache_dir
+
+    names = dict.fromkeys(re.split(r"[^\w.-]", info.requirement, maxsplit=1)[0] for info in EnvironmentStore(cache_dir()).list())
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 @command("remove", examples=("dativo connector remove tap-csv-folder", "dativo connector remove tap-csv-folder==0.0.1a1"))
-@click.argument("name")
+@click.argument("name", shell_complete=_installed)
 def remove(name: str, as_json: bool) -> None:
     """Remove installed connectors by package NAME, or one by its requirement or environment.
 
@@ -106,7 +122,7 @@ def remove(name: str, as_json: bool) -> None:
         _terminal.write(_terminal.printable(f"{info.requirement} is removed, {size(info.size_bytes)} freed\n"))
 
 
-for member in (list_, install, remove):
+for member in (search, show, test, list_, install, remove):
     connector.add_command(member)
 
 

@@ -56,3 +56,14 @@ def test_removing_what_is_not_there(project):
     ran = project.dativo("connector", "remove", "tap-x")
 
     assert (ran.code, ran.err) == (2, "error: no environment `tap-x`\nhint: there are: none\n")
+
+
+def test_names_are_completed(project, wheel):
+    project.dativo("connector", "install", f"singer:{wheel}")
+
+    def complete(line):
+        return project.dativo(_DATIVO_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD="3").out.splitlines()
+
+    assert complete("dativo connector show post") == ["plain,postgres"]
+    assert complete("dativo connector test declar") == ["plain,declarative-manifest"]
+    assert complete("dativo connector remove tap") == ["plain,tap-tiny"]
