@@ -18,7 +18,8 @@ __all__ = ["attempted"]
 def attempted(once: Callable[[int, float], None], retry: RetryConfig, *, wait: Callable[[float, int, DativoError], None]) -> None:
     """Calls `once` until it succeeds, fails for good, or has had all its attempts.
 
-    Tried again is what fails with an error that says `again`, except for a `ConfigError`: what the user wrote does not mend itself.
+    Tried again is what fails with an error that says `again`, except for a `ConfigError`: what the user wrote does not mend
+    itself.
 
     Args:
         once: Called with the attempt's number, from 1, and the seconds waited before it.
