@@ -36,6 +36,7 @@ quickstart: setup ## Set up, run the first job, show its tables
 
 test: setup ## Set up, then pass all tests, Rust and Python
 	scripts/servers.sh
+	scripts/images.sh
 	$(CARGO_TEST)
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup --durations 10 $(PYTEST)
 

@@ -176,4 +176,7 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except rootfs.CannotBuildError as error:
+        sys.exit(f"cannot build the test images: {error}")

@@ -22,6 +22,7 @@ from dativo_engines.supervisor import PIPE_BYTES, Exit, StderrLines, open_pipe
 KILLED = 137
 NOT_EXECUTABLE = (126, 127)
 CLOSE_SECONDS = 5.0
+OUT_OF_MEMORY_SECONDS = 0.3
 
 _INIT_FAILED = re.compile(r"^\[FATAL tini.*\] exec (.+) failed: (.+)$")
 _FORMAT = re.compile(r"exec format error", re.I)
@@ -182,31 +183,35 @@ class Container:
     def _exit(self) -> Exit | None:
         # Its output may be at its end a moment before it is.
         self._client.wait(self._container)
-        state = self._client.inspect_container(self._container)["State"]
+        state = self._state()
+        if state["ExitCode"] == KILLED and not state["OOMKilled"]:
+            # The engine may hear of the memory after it has heard of the end.
+            time.sleep(OUT_OF_MEMORY_SECONDS)
+            state = self._state()
         code = int(state["ExitCode"])
         if self._lost is not None and code == 0:
             return None
         cause, hint = self._cause(code, bool(state["OOMKilled"]))
         return Exit(code=code, signal=None, max_rss_bytes=0, cpu_seconds=0.0, cause=cause, hint=hint)
 
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self._client.inspect_container(self._container)["State"]
+        return state
+
     def _cause(self, code: int, out_of_memory: bool) -> tuple[str | None, str | None]:
         """What the engine knows of why it ended, and what to do about it."""
         if code == 0:
             return None, None
-        limit = (
-            f"its limit is {self._limit}" if self._limit else "it has no limit of its own, the engine's machine was out of memory"
-        )
-        raise_it = "raise `memory` of the source's `container`, or lower what the source holds at once"
+        limit = f"its limit is {self._limit}" if self._limit else "the engine's machine had no more for it"
+        advice = "raise `memory` of the source's `container`, or lower what the source holds at once"
         if out_of_memory:
-            return f"out of memory: {limit}", raise_it
+            return f"out of memory: {limit}", advice
         if code == KILLED:
-            return f"killed from outside, or out of memory: {limit}", f"if nobody ended it, {raise_it}"
+            return None, f"as for memory, {limit}: if nobody ended the source, {advice}"
         if code in NOT_EXECUTABLE:
             for line in self._stderr.tail:
                 if found := _INIT_FAILED.match(line):
                     return self._cannot_execute(found[1], found[2])
-        if any(_FORMAT.search(line) for line in self.stderr_tail[-1:]):
-            return self._cannot_execute("it", "Exec format error")
         return None, None
 
     def _cannot_execute(self, program: str, reason: str) -> tuple[str, str]:

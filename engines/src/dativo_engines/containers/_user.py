@@ -71,6 +71,11 @@ def replaceable(path: str) -> bool:
     return path.startswith("/") and path != "/" and path.split("/")[1] not in _KERNEL
 
 
+def of_no_use(name: str) -> bool:
+    """Whether what has this name in a home or volume is nothing that a connector could need."""
+    return name in _SKELETON or name.startswith((".cache/", ".local/state/"))
+
+
 def _number(text: str) -> int:
     # A name that is in no file: the engine will say so when it starts the container.
     return int(text) if text.isdecimal() else 0
@@ -109,7 +114,7 @@ def _is_bare(client: Any, container: str, path: str) -> bool:
         with _archive(client, container, path) as (tar, target):
             for entry in () if target else tar:
                 inner = entry.name.partition("/")[2]
-                if not (entry.isdir() or inner in _SKELETON or inner.startswith((".cache/", ".local/state/"))):
+                if not (entry.isdir() or of_no_use(inner)):
                     return False
             return not target
     except NotFound:
