@@ -1,54 +1,52 @@
 """What of a committed state is handed to the connector, cut out of its exact text.
 
-A state is never parsed and written anew: `1.10` would become `1.1`. Members are removed by their place in the text.
+A Singer state is an object whose `bookmarks` say what belongs to which stream. Airbyte's is an array of states: one for each
+stream, or a global one with what is shared and what belongs to each stream; of an old source, an object of its own making.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from dativo_protocols.errors import ConfigError, StateError
+from dativo_protocols import StreamId
+from dativo_protocols.errors import ConfigError
 
-__all__ = ["bookmark_names", "finished_full_refresh", "remove_members", "without_streams"]
+from dativo._json_text import items, members, parse, remove_items, remove_members
 
-SPACE = re.compile(r"[ \t\r\n]*")
+__all__ = ["bookmark_names", "entry_streams", "finished_full_refresh", "is_array", "without_entries", "without_streams"]
+
 DONE = ("initial_full_table_complete", "__ab_full_refresh_sync_complete", "__ab_no_cursor_state_message")
 IDLE = ("version", "xmin")
 
-# Digits stay text: nothing is computed with them, and Python limits how long an integer may be.
-DECODER = json.JSONDecoder(parse_float=str, parse_int=str, strict=False)
+
+def is_array(state: bytes) -> bool:
+    """Whether this is an array of states, as Airbyte sources take it."""
+    return state.lstrip(b" \t\r\n").startswith(b"[")
 
 
-class Member(NamedTuple):
-    """One member of a JSON object, by its places in the text: the key, the value, and its end."""
-
-    key: str
-    start: int
-    value: int
-    end: int
-
-
-def without_streams(state: bytes, streams: Collection[str], *, all_streams: bool) -> bytes | None:
+def without_streams(state: bytes, streams: Collection[str], *, all_streams: bool, known: Collection[str] = ()) -> bytes | None:
     """The state without the bookmarks of some streams; None when nothing is left to hand over.
 
-    Removed are `bookmarks.<stream>`, and `currently_syncing` where it names one of them; every other byte stays.
+    Removed are `bookmarks.<stream>`, and `currently_syncing` where it names one of them; every other byte stays. In a state
+    without `bookmarks` whose members are all named like streams, these members are the bookmarks.
 
     Args:
         streams: Names under which bookmarks may stand.
         all_streams: These are all streams of the job.
+        known: Names of all streams that the connector offers.
 
     Raises:
-        ConfigError: The state is not of the form `{"bookmarks": {...}}`, so that nobody can say what belongs to which stream.
+        ConfigError: The state has another form, so that nobody can say what belongs to which stream.
         StateError: The state is not JSON.
     """
     if not streams:
         return state
     if all_streams:
         return None
-    parsed = _parse(state)
+    parsed = parse(state)
+    if isinstance(parsed, dict) and parsed and parsed.keys() <= set(known):
+        return remove_members(state, [(stream,) for stream in streams if stream in parsed])
     bookmarks = parsed.get("bookmarks", {}) if isinstance(parsed, dict) else None
     if not isinstance(bookmarks, dict) or not ("bookmarks" in parsed or parsed.keys() <= {"currently_syncing"}):
         raise ConfigError(
@@ -64,7 +62,7 @@ def without_streams(state: bytes, streams: Collection[str], *, all_streams: bool
 
 def bookmark_names(state: bytes) -> list[str]:
     """The names of `bookmarks`, none where the state has no such object."""
-    parsed = _parse(state)
+    parsed = parse(state)
     bookmarks = parsed.get("bookmarks") if isinstance(parsed, dict) else None
     return list(bookmarks) if isinstance(bookmarks, dict) else []
 
@@ -74,66 +72,75 @@ def finished_full_refresh(state: bytes, streams: Collection[str]) -> list[str]:
 
     Handed back, such a bookmark makes some connectors send nothing.
     """
-    parsed = _parse(state)
+    parsed = parse(state)
     bookmarks = parsed.get("bookmarks") if isinstance(parsed, dict) else None
     if not isinstance(bookmarks, dict):
         return []
     return [stream for stream in streams if _is_finished(bookmarks.get(stream))]
 
 
-def remove_members(text: bytes, paths: Collection[tuple[str, ...]]) -> bytes:
-    """The JSON object without the members at these paths; everything else byte by byte as it was."""
-    found = text.decode("utf-8", "surrogateescape")
-    for path in paths:
-        found = _remove(found, _skip(found, 0), path)
-    return found.encode("utf-8", "surrogateescape")
+def without_entries(state: bytes, streams: Collection[StreamId], *, all_streams: bool) -> bytes | None:
+    """An array of states without what belongs to some streams, and without finished full refreshes; None when it is empty then.
+
+    What a global state shares between streams stays, as does every byte of the other entries.
+
+    Args:
+        all_streams: These are all streams of the job, so that nobody needs a global state.
+
+    Raises:
+        StateError: The state is not JSON.
+    """
+    parse(state)
+    text = state.decode("utf-8", "surrogateescape")
+    start = text.index("[")
+    if all_streams:
+        text = remove_items(text, start, lambda entry: "global" in _mapping(entry))
+
+    def unwanted(entry: Any) -> bool:
+        return _stream(entry) in streams or _is_finished(_mapping(entry).get("stream_state"))
+
+    for entry in reversed(items(text, start)):
+        for part in members(text, entry.value):
+            if part.key == "global":
+                for inner in reversed([each for each in members(text, part.value) if each.key == "stream_states"]):
+                    text = remove_items(text, inner.value, unwanted)
+    text = remove_items(text, start, lambda entry: unwanted(_mapping(entry).get("stream")) or _says_nothing(entry))
+    return text.encode("utf-8", "surrogateescape") if items(text, start) else None
+
+
+def entry_streams(state: bytes) -> list[StreamId]:
+    """The streams that an array of states knows.
+
+    Raises:
+        StateError: The state is not JSON.
+    """
+    found: list[StreamId] = []
+    for entry in parse(state):
+        states = _mapping(_mapping(entry).get("global")).get("stream_states")
+        for each in (_mapping(entry).get("stream"), *(states if isinstance(states, list) else ())):
+            stream = _stream(each)
+            if stream is not None:
+                found.append(stream)
+    return found
+
+
+def _says_nothing(entry: Any) -> bool:
+    """A global state that shares nothing and has no stream left."""
+    shared = _mapping(entry).get("global")
+    return isinstance(shared, Mapping) and not shared.get("shared_state") and not shared.get("stream_states")
+
+
+def _stream(state: Any) -> StreamId | None:
+    descriptor = _mapping(_mapping(state).get("stream_descriptor"))
+    name, namespace = descriptor.get("name"), descriptor.get("namespace")
+    return StreamId(name, namespace if isinstance(namespace, str) else None) if isinstance(name, str) else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _is_finished(bookmark: Any) -> bool:
     if not isinstance(bookmark, dict) or not any(bookmark.get(marker) is True for marker in DONE):
         return False
     return all(key in DONE or key in IDLE or value is None for key, value in bookmark.items())
-
-
-def _parse(state: bytes) -> Any:
-    try:
-        return DECODER.decode(state.decode("utf-8", "surrogateescape"))
-    except (ValueError, RecursionError) as error:
-        raise StateError(f"the stored state is not JSON: {error}", hint="put another one with `dativo state set`") from None
-
-
-def _remove(text: str, start: int, path: tuple[str, ...]) -> str:
-    """A name may stand twice in one object: places are found anew after each removal."""
-    if not text.startswith("{", start):
-        return text
-    members = _members(text, start)
-    for position in reversed([i for i, member in enumerate(members) if member.key == path[0]]):
-        member = members[position]
-        if len(path) > 1:
-            text = _remove(text, member.value, path[1:])
-        elif position + 1 < len(members):
-            text = text[: member.start] + text[members[position + 1].start :]
-        else:
-            text = text[: members[position - 1].end if position else member.start] + text[member.end :]
-        if len(path) == 1:
-            return _remove(text, start, path)
-    return text
-
-
-def _members(text: str, start: int) -> list[Member]:
-    members = []
-    at = _skip(text, start + 1)
-    while text[at] != "}":
-        key, end = DECODER.raw_decode(text, at)
-        value = _skip(text, _skip(text, end) + 1)
-        _, end = DECODER.raw_decode(text, value)
-        members.append(Member(key, at, value, end))
-        at = _skip(text, end)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-    return members
-
-
-def _skip(text: str, at: int) -> int:
-    match = SPACE.match(text, at)
-    return match.end() if match else at

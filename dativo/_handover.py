@@ -7,8 +7,16 @@ from collections.abc import Callable
 from dativo_protocols import StreamId
 from dativo_sdk import JobKey, Writer
 
-from dativo._bookmarks import bookmark_names, finished_full_refresh, remove_members, without_streams
+from dativo._bookmarks import (
+    bookmark_names,
+    entry_streams,
+    finished_full_refresh,
+    is_array,
+    without_entries,
+    without_streams,
+)
 from dativo._job import Job
+from dativo._json_text import remove_members
 from dativo._selection import ReadPlan, StreamRules
 from dativo._store import Store
 
@@ -51,14 +59,17 @@ def handed_over(state: bytes | None, job: Job, rules: StreamRules, plan: ReadPla
     """The part of the state for the connector, or None to start it without one.
 
     Left out are the bookmarks of streams written with `overwrite`, which are read from their beginning, and those that only say
-    that a full refresh is finished. Every other byte is as it was committed.
+    that a full refresh is finished: of Singer taps where the job asks for full refreshes, of Airbyte sources always. Streams that
+    the job does not read keep theirs, and every other byte is as it was committed.
 
     Raises:
         ConfigError: See `without_streams`.
         StateError: The state is not JSON.
     """
-    if state is None:
+    if state is None or state.strip() in (EMPTY, b"[]"):
         return None
+    if is_array(state):
+        return _array_handed_over(state, job, rules, plan)
     overwritten, refreshed, others = set[str](), set[str](), 0
     for stream, names in _streams(state, rules, plan).items():
         config = rules.find(stream)
@@ -79,15 +90,23 @@ def handed_over(state: bytes | None, job: Job, rules: StreamRules, plan: ReadPla
             return None
         if any(write == "overwrite" for write in configs):
             others += 1
-            overwritten |= {name for name in rules.names() if _overwrites(name, job, rules)}
-    left = without_streams(state, overwritten, all_streams=not others)
+            overwritten |= {name for name in rules.names() if _starts_over(StreamId(name), job, rules)}
+    known = {name for names in plan.bookmarks.values() for name in names}
+    left = without_streams(state, overwritten, all_streams=not others, known=known)
     if left is None:
         return None
     return remove_members(left, [("bookmarks", name) for name in finished_full_refresh(left, refreshed)])
 
 
-def _overwrites(name: str, job: Job, rules: StreamRules) -> bool:
-    config = rules.find(StreamId(name))
+def _array_handed_over(state: bytes, job: Job, rules: StreamRules, plan: ReadPlan) -> bytes | None:
+    in_state = entry_streams(state)
+    read = list(plan.catalog.selected) if plan.catalog is not None else in_state
+    starting_over = {stream for stream in {*read, *in_state} if _starts_over(stream, job, rules)}
+    return without_entries(state, starting_over, all_streams=starting_over.issuperset(read))
+
+
+def _starts_over(stream: StreamId, job: Job, rules: StreamRules) -> bool:
+    config = rules.find(stream)
     return config is not None and (config.write or job.target.write) == "overwrite"
 
 

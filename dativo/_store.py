@@ -165,15 +165,16 @@ class Store:
         """Puts a state that the next run starts from.
 
         Raises:
-            ConfigError: It is not a JSON object.
+            ConfigError: It is neither a JSON object nor an array of them.
             StateError: The store cannot be written.
         """
         try:
             parsed = json.loads(state)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"the state is not JSON: {error}") from None
-        if not isinstance(parsed, dict):
-            raise ConfigError("the state is not a JSON object", hint='a Singer state is one, such as `{"bookmarks": {}}`')
+        if not isinstance(parsed, dict) and not (isinstance(parsed, list) and all(isinstance(one, dict) for one in parsed)):
+            hint = 'a Singer state is an object, such as `{"bookmarks": {}}`, and an Airbyte state an array of them'
+            raise ConfigError("the state is neither a JSON object nor an array of objects", hint=hint)
         return self._append(job, state, "set")
 
     def rollback(self, job: JobKey, seq: int | None = None) -> StateEntry:

@@ -87,7 +87,11 @@ def test_clear(job):
     ("given", "error"),
     [
         (b"{", "the state is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        (b"[]", 'the state is not a JSON object\nhint: a Singer state is one, such as `{"bookmarks": {}}`'),
+        (
+            b"[1]",
+            "the state is neither a JSON object nor an array of objects\n"
+            'hint: a Singer state is an object, such as `{"bookmarks": {}}`, and an Airbyte state an array of them',
+        ),
     ],
 )
 def test_what_is_no_state_is_refused(job, given, error):

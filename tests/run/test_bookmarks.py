@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from dativo_protocols import ConfigError, StateError
+from dativo_protocols import ConfigError, StateError, StreamId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dativo._bookmarks import finished_full_refresh, remove_members, without_streams
+from dativo._bookmarks import finished_full_refresh, without_entries, without_streams
+from dativo._json_text import remove_members
 
 STATE = b'{"bookmarks": {"a": {"x": 1.10}, "b" :{"y":1e400,"a":2}}, "currently_syncing":"a" , "z":0E-10}'
 
@@ -86,3 +87,23 @@ def test_what_is_left_means_what_a_parser_would_leave(
     left = {"bookmarks": {key: item for key, item in bookmarks.items() if key != name}, "x": 1}
     found = remove_members(text, [("bookmarks", name)])
     assert json.loads(found.decode("utf-8", "surrogatepass")) == left
+
+
+def stream_state(drawn: tuple[str, str | None, object]) -> dict[str, object]:
+    name, namespace, value = drawn
+    descriptor = {"name": name, "namespace": namespace}
+    return {"type": "STREAM", "stream": {"stream_descriptor": descriptor, "stream_state": value}}
+
+
+entry = st.tuples(names, st.sampled_from([None, "n"]), values).map(stream_state)
+
+
+@given(st.lists(entry | values, max_size=5), names, st.sampled_from([None, 1]))
+def test_cutting_entries_is_filtering_the_parsed_array(entries: list[object], name: str, indent: int | None) -> None:
+    def belongs(entry: object) -> bool:
+        said = entry.get("stream") if isinstance(entry, dict) else None
+        descriptor = said.get("stream_descriptor") if isinstance(said, dict) else None
+        return isinstance(descriptor, dict) and (descriptor.get("name"), descriptor.get("namespace")) == (name, None)
+
+    left = without_entries(json.dumps(entries, indent=indent).encode(), [StreamId(name)], all_streams=False)
+    assert (json.loads(left) if left else []) == [one for one in entries if not belongs(one)]

@@ -57,3 +57,72 @@ def test_a_state_of_another_form_is_refused_where_modes_are_mixed() -> None:
 
 def test_without_a_catalog_the_names_of_the_job_count() -> None:
     assert handed({"*": {}, "users": {"write": "overwrite"}}, catalog=None) == b'{"bookmarks":{"db-orders":{"v":1.10}}}'
+
+
+ORDERS, USERS, GONE = (
+    f'{{"type": "STREAM", "stream": {{"stream_descriptor": {{"name": "{name}"}}, "stream_state": {{"at": 1.10}}}}}}'
+    for name in ("orders", "users", "gone")
+)
+FINISHED = ORDERS.replace('{"at": 1.10}', '{"__ab_full_refresh_sync_complete": true}')
+MIXED = {"*": {}, "users": {"write": "overwrite"}}
+
+
+def array(*entries: str) -> bytes:
+    return f" [ {' , '.join(entries)} ]\n".encode()
+
+
+def test_entries_of_overwritten_streams_are_left_out_and_all_others_stay() -> None:
+    assert handed(MIXED, state=array(ORDERS, USERS, GONE)) == array(ORDERS, GONE)
+    assert handed(MIXED, state=array(USERS, ORDERS)) == array(ORDERS)
+    assert handed(None, state=array(ORDERS, USERS, GONE)) == array(ORDERS, USERS, GONE)
+
+
+def test_streams_that_the_job_no_longer_reads_keep_their_state() -> None:
+    assert handed({"users": {"write": "overwrite"}}, state=array(ORDERS, USERS, GONE)) == array(ORDERS, GONE)
+
+
+@pytest.mark.parametrize("marker", ["__ab_full_refresh_sync_complete", "__ab_no_cursor_state_message"])
+def test_a_source_is_not_told_that_its_full_refresh_is_finished(marker: str) -> None:
+    finished = FINISHED.replace("__ab_full_refresh_sync_complete", marker)
+    assert handed(None, state=array(finished, USERS)) == array(USERS)
+    assert handed(None, state=array(finished)) is None
+
+
+def test_a_full_refresh_in_the_middle_goes_on() -> None:
+    page = ORDERS.replace('"at"', '"next_page_token"')
+    assert handed({"*": {"mode": "full_refresh"}}, state=array(page)) == array(page)
+
+
+def test_one_name_in_two_namespaces_is_two_streams() -> None:
+    catalog = Catalog((CatalogStream(StreamId("orders", "a"), {}), CatalogStream(StreamId("orders", "b"), {})))
+    a, b = (ORDERS.replace('"orders"', f'"orders", "namespace": "{name}"') for name in "ab")
+    streams = {"*": {}, "a.orders": {"write": "overwrite"}}
+    assert handed(streams, state=array(a, b), catalog=catalog) == array(b)
+
+
+def cdc(*streams: str, shared: str = '{"lsn": 1.50}') -> str:
+    states = ", ".join(
+        f'{{"stream_descriptor": {{"name": "{name}", "namespace": null}}, "stream_state": {{}}}}' for name in streams
+    )
+    return f'{{"type": "GLOBAL", "global": {{"shared_state": {shared}, "stream_states": [{states}]}}}}'
+
+
+def test_what_streams_share_stays_while_one_of_them_goes_on() -> None:
+    assert handed(MIXED, state=array(cdc("orders", "users"))) == array(cdc("orders"))
+    assert handed(MIXED, state=array(cdc("users"))) == array(cdc())
+    assert handed(MIXED, state=array(cdc("users", shared="null"))) is None
+
+
+def test_what_streams_share_goes_with_the_last_of_them() -> None:
+    assert handed({"*": {"write": "overwrite"}}, state=array(cdc("orders", "users"))) is None
+    assert handed({"orders": {"write": "overwrite"}}, state=array(cdc("orders"), GONE)) == array(GONE)
+
+
+def test_a_bare_state_by_stream_names_is_told_apart() -> None:
+    state = b'{"orders": {"at": 1.10}, "users": {"at": 2}}'
+    assert handed(MIXED, state=state) == b'{"orders": {"at": 1.10}}'
+    assert handed(None, state=state) == state
+
+
+def test_an_empty_state_is_none() -> None:
+    assert handed(None, state=b"{}") is handed(None, state=b"[]") is None
