@@ -6,7 +6,8 @@ every connector this program's memory and start-up time.
 - fd 0, control: the byte `T` asks for SIGTERM, then SIGKILL after the grace; `K` for SIGKILL now. End of file means that
   Dativo is dead, however it died: the same as `T`, with a short grace; the private directory is then removed as well.
 - fd 1, status, lines of text: `started PID`, or `failed ERRNO`; then `exited STATUS MAX_RSS_KIB USER_S SYSTEM_S` with
-  wait's status. End of file comes when nothing of the connector is left.
+  wait's status; then `all MAX_RSS_KIB USER_S SYSTEM_S` with what it left behind as well. End of file comes when nothing of the
+  connector is left.
 - fd 2 is the connector's stderr; the fd given as an option becomes its stdout.
 
 The connector leads a session of its own. On Linux the guardian is a child subreaper: whatever a descendant does (setsid,
@@ -131,6 +132,7 @@ class Guard:
         self.terminate_at: float | None = None
         self.kill_at: float | None = None
         self.kill_pause = 0.02
+        self.used = (0, 0.0, 0.0)
 
     def reap(self) -> bool:
         """Collects ended children; returns whether anything is left."""
@@ -141,9 +143,10 @@ class Guard:
                 return not LINUX and group_exists(self.leader)
             if pid == 0:
                 return True
+            rss = usage.ru_maxrss if LINUX else usage.ru_maxrss // 1024
+            self.used = (max(self.used[0], rss), self.used[1] + usage.ru_utime, self.used[2] + usage.ru_stime)
             if pid == self.leader:
                 self.leader_ended = True
-                rss = usage.ru_maxrss if LINUX else usage.ru_maxrss // 1024
                 report(f"exited {status} {rss} {usage.ru_utime:.3f} {usage.ru_stime:.3f}")
                 if self.terminate_at is None:
                     self.terminate_at = time.monotonic() + self.leftover_grace
@@ -252,6 +255,7 @@ def main(options: list[str], command: list[str]) -> None:
         with contextlib.suppress(OSError):
             os.killpg(leader, signal.SIGKILL)
         raise
+    report("all {} {:.3f} {:.3f}".format(*guard.used))
     if guard.orphaned and directory:
         remove(directory)
 

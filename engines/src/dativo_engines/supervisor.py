@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -304,6 +304,10 @@ class Process:
                 cpu_seconds=float(values[2]) + float(values[3]),
             )
             self._ended.set()
+        elif name == "all" and self.exit is not None:
+            # A wrapper may end before what it started.
+            rss, cpu = int(values[0]) * 1024, float(values[1]) + float(values[2])
+            self.exit = replace(self.exit, max_rss_bytes=rss, cpu_seconds=cpu)
 
 
 class _Lines:

@@ -30,6 +30,7 @@ class Groups:
         cpus: Processors' worth of time.
         mounts: What `/proc/self/mountinfo` says, and
         own: what `/proc/self/cgroup` says.
+        note: Called with each directory before it is made.
 
     Attributes:
         held: The controllers that hold their limit now: of `memory`, `pids`, `cpu`.
@@ -45,10 +46,12 @@ class Groups:
         cpus: float | None,
         mounts: str | None = None,
         own: str | None = None,
+        note: Callable[[Path], None] = lambda path: None,
     ) -> None:
         self.held: set[str] = set()
         self.paths: list[Path] = []
         self._by_controller: dict[str, Path] = {}
+        self._note = note
         wanted = {key: value for key, value in (("memory", memory_bytes), ("pids", pids), ("cpu", cpus)) if value is not None}
         with suppress(OSError):
             trees = list(_trees(mounts or Path("/proc/self/mountinfo").read_text(), own or Path("/proc/self/cgroup").read_text()))
@@ -90,6 +93,7 @@ class Groups:
 
     def _make_v1(self, controller: str, path: Path, value: float) -> None:
         with suppress(OSError):
+            self._note(path)
             path.mkdir()
             self._take(path, {controller: value}, _write_v1)
 
@@ -105,6 +109,7 @@ class Groups:
             if not usable or not os.access(parent / "cgroup.procs", os.W_OK):
                 continue
             with suppress(OSError):
+                self._note(parent / name)
                 (parent / name).mkdir()
                 self._take(parent / name, usable, _write_v2)
                 return

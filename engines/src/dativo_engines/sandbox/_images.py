@@ -31,6 +31,7 @@ from dativo_protocols import ConfigError, ConnectorError
 from dativo_engines.sandbox._archive import Archive, ArchivedImage
 from dativo_engines.sandbox._blobs import damage
 from dativo_engines.sandbox._layers import apply_layer
+from dativo_engines.sandbox._program import writable_directories
 from dativo_engines.sandbox._root import Root
 
 METADATA = "dativo-image.json"
@@ -49,6 +50,7 @@ class ImageInfo:
         path: Its directory.
         names: Under which it was unpacked.
         config: As images have it: `Entrypoint`, `Cmd`, `Env`, `User`, `WorkingDir`.
+        writable: Directories that a run may write to, in memory: its home, and volumes.
         platform: `linux/amd64`.
         created: When it was unpacked, seconds since 1970.
         size_bytes: Of its files.
@@ -58,6 +60,7 @@ class ImageInfo:
     path: Path
     names: tuple[str, ...]
     config: Mapping[str, Any]
+    writable: tuple[str, ...]
     platform: str
     created: float
     size_bytes: int
@@ -253,9 +256,9 @@ class ImageStore:
                 skipped = apply_layer(root, stream)
                 finish()
                 devices, privileges = devices + skipped.devices, privileges + skipped.privileges
-            config = _prepare(root, image)
+            config, writable = _prepare(root, image)
             names = tuple(dict.fromkeys([*([name] if name else ()), *image.names]))
-            _store(partial, ImageInfo(image.digest, path, names, config, platform, time.time(), _size(partial)))
+            _store(partial, ImageInfo(image.digest, path, names, config, writable, platform, time.time(), _size(partial)))
             partial.rename(path)
         except damage() as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -278,8 +281,8 @@ def normal_name(name: str) -> str:
     return name if ":" in last or "@" in last else f"{name}:latest"
 
 
-def _prepare(root: Root, image: ArchivedImage) -> Mapping[str, Any]:
-    """Makes what the sandbox mounts on; gives the part of the configuration that says how to run the image."""
+def _prepare(root: Root, image: ArchivedImage) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Makes what the sandbox mounts on; gives what says how to run the image, and the directories to write to."""
     config = image.config.get("config") or {}
     for name in MOUNT_DIRECTORIES:
         root.mount_directory(name)
@@ -287,8 +290,8 @@ def _prepare(root: Root, image: ArchivedImage) -> Mapping[str, Any]:
         root.mount_file(name)
     if isinstance(config.get("WorkingDir"), str):
         root.directory(config["WorkingDir"])
-    kept = ("Entrypoint", "Cmd", "Env", "User", "WorkingDir", "Labels")
-    return {key: config[key] for key in kept if config.get(key)}
+    kept = ("Entrypoint", "Cmd", "Env", "User", "WorkingDir", "Volumes")
+    return {key: config[key] for key in kept if config.get(key)}, tuple(writable_directories(root, config))
 
 
 def _failure(archive: Path, error: Exception) -> ConfigError | ConnectorError:
@@ -329,4 +332,4 @@ def _load(path: Path) -> ImageInfo | None:
     if data.pop("format", None) != FORMAT or not (path / "root").is_dir():
         return None
     # Unlike an environment, an image may move: nothing in it names its place.
-    return ImageInfo(**{**data, "path": path, "names": tuple(data["names"])})
+    return ImageInfo(**{**data, "path": path, "names": tuple(data["names"]), "writable": tuple(data["writable"])})

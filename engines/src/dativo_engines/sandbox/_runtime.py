@@ -1,0 +1,268 @@
+"""Runs an image as a confined process of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from dativo_engines._engine import Connector, EngineOptions
+from dativo_engines._private import PROCESS_MARK, PrivateDirectory
+from dativo_engines._redaction import Redactor
+from dativo_engines._runtime import placed
+from dativo_engines.sandbox import _launcher
+from dativo_engines.sandbox._bubblewrap import ISOLATION, find_bubblewrap, probe, setup_failure
+from dativo_engines.sandbox._images import Image, ImageInfo, ImageStore
+from dativo_engines.sandbox._limits import Limits, outside_user
+from dativo_engines.sandbox._platform import wanted_platform
+from dativo_engines.sandbox._program import ImageProgram, program_of
+from dativo_engines.sandbox._root import Root
+from dativo_engines.sandbox._seccomp import seccomp_filter
+from dativo_engines.supervisor import Exit, Process
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
+SHARED_MEMORY_BYTES = 64 << 20
+FILES = "/dativo"
+# They tell about the machine rather than about a process.
+HIDDEN = ("kcore", "keys", "latency_stats", "sched_debug", "timer_list")
+
+
+class SandboxRuntime:
+    """Starts an image's program without a container daemon; see `Runtime`.
+
+    The image is a path (an OCI layout, or what `docker save` wrote) or a name: of what was unpacked here before, else of what a
+    Docker Engine on this machine has. It is unpacked once, by its digest.
+    """
+
+    def __init__(self, connector: Connector, options: EngineOptions, *, directory: PrivateDirectory, redactor: Redactor) -> None:
+        self._connector = connector
+        self._options = options
+        self._directory = directory
+        self._redactor = redactor
+        self._stack = ExitStack()
+        self._image: Image | None = None
+        self._bwrap = ""
+        self._user: int | None = None
+        self._starts = 0
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return os.path.basename(self._connector.image or "") or self._connector.reference
+
+    def prepare(self) -> None:
+        """Unpacks the image unless it was before, and looks whether this machine can confine it.
+
+        Raises:
+            ConfigError: There is no such image, or none for this machine.
+            ConnectorError: The disk is full, or the Docker Engine that has it failed (retryable).
+            SandboxError: `bwrap` or something of the kernel's is missing, or the image is not what it says.
+        """
+        if self._image is not None:
+            return
+        self._bwrap = find_bubblewrap()
+        self._user = outside_user()
+        probe(self._bwrap, self._user)
+        image = str(self._connector.image)
+        platform = wanted_platform(self._options.container.platform)
+        store = ImageStore(self._options.cache_dir, self._log)
+        if _is_path(image):
+            found = store.unpack(Path(image).expanduser(), platform)
+        else:
+            found = store.find(image) or self._exported(store, image, platform)
+        self._image = self._stack.enter_context(found)
+
+    def start(
+        self, arguments: Sequence[str], files: Mapping[str, bytes], *, stop_timeout_seconds: float | None = None
+    ) -> SandboxedProcess:
+        """Starts the image's program with the connector's own arguments before these.
+
+        Raises:
+            ConfigError: The image does not say how to start it.
+            ConnectorError: Its process cannot be started.
+        """
+        if self._image is None:
+            raise RuntimeError("not prepared")
+        image = self._image.info
+        program = program_of(Root(image.root), image.config, name=self.name, executable=self._connector.executable)
+        self._starts += 1
+        with ExitStack() as opening:
+            limits = Limits(
+                self._options.container,
+                name=f"dativo-{self._directory.mark[:16]}-{self._starts}",
+                user=self._user,
+                note=self._note,
+            )
+            opening.callback(limits.close)
+            self._tell(limits)
+            plan = self._plan(image, program, limits, files)
+            paths = {name: f"{FILES}/{name}" for name in files}
+            timeout = self._options.stop_timeout_seconds if stop_timeout_seconds is None else stop_timeout_seconds
+            launcher = [sys.executable, "-I", "-S", _launcher.__file__, str(plan)]
+            process = Process(
+                [*launcher, *program.command, *self._connector.arguments, *placed(arguments, paths)],
+                directory=self._directory,
+                stop_timeout_seconds=timeout,
+                redactor=self._redactor,
+                log=self._options.log,
+            )
+            opening.pop_all()
+        return self._stack.enter_context(SandboxedProcess(process, limits))
+
+    def close(self) -> None:
+        """Ends what was started; the image may then be removed."""
+        self._stack.close()
+        self._image = None
+
+    def __enter__(self) -> SandboxRuntime:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _exported(self, store: ImageStore, name: str, platform: str) -> Image:
+        from dativo_engines.sandbox._export import export
+
+        options = self._options
+        return export(store, name, platform, cache_dir=options.cache_dir, pull=options.container.pull, log=self._log)
+
+    def _plan(self, image: ImageInfo, program: ImageProgram, limits: Limits, files: Mapping[str, bytes]) -> Path:
+        """Writes what the launcher is to do."""
+        options = self._options.container
+        inside = {f"{FILES}/{name}": data for name, data in files.items()}
+        resolver, hosts = _names(network=options.network != "none")
+        inside |= {"/etc/resolv.conf": resolver, "/etc/hosts": hosts, "/etc/hostname": b"dativo\n"}
+        write = self._directory.write
+        seccomp = seccomp_filter()
+        plan = {
+            "bwrap": self._bwrap,
+            "arguments": _arguments(program, image.writable, tmp_bytes=options.tmp_bytes, network=options.network != "none"),
+            "environment": {**program.environment, **self._connector.environment, PROCESS_MARK: self._directory.mark},
+            "root": str(image.root),
+            "files": {
+                path: str(write(f"sandbox-{self._starts}-{number}", data)) for number, (path, data) in enumerate(inside.items())
+            },
+            "seccomp": str(write("sandbox-seccomp", seccomp)) if seccomp else None,
+            "groups": limits.groups.joining,
+            "limits": limits.resources,
+            "cpus": limits.processors,
+            "user": self._user,
+        }
+        return write(f"sandbox-{self._starts}.json", json.dumps(plan).encode())
+
+    def _note(self, group: Path) -> None:
+        """So that the group goes however this ends."""
+        with suppress(OSError):
+            (self._directory.path / f"group-{len(os.listdir(self._directory.path))}").symlink_to(group)
+
+    def _tell(self, limits: Limits) -> None:
+        if self._starts > 1:
+            return
+        for sentence in limits.weaker:
+            self._log("warning", f"no control group can be made: {sentence}")
+        if seccomp_filter() is None:
+            self._log("warning", "system calls are not filtered: no filter for this processor")
+        if self._options.container.network != "none":
+            self._log("info", "the sandbox shares this machine's network; `container: {network: none}` gives it none")
+
+    def _log(self, level: str, line: str) -> None:
+        if self._options.log is not None:
+            self._options.log(level, self._redactor(line))
+
+
+class SandboxedProcess:
+    """A started sandbox: a `Process` that knows its limits."""
+
+    def __init__(self, process: Process, limits: Limits) -> None:
+        self._process = process
+        self._limits = limits
+        self._explained: Exit | None = None
+
+    @property
+    def stdout(self) -> int:
+        return self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        """Of the sandbox's outermost process."""
+        return self._process.pid
+
+    @property
+    def stderr_tail(self) -> list[str]:
+        return self._process.stderr_tail
+
+    @property
+    def idle_seconds(self) -> float:
+        return self._process.idle_seconds
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended, with the reason where it is known; None while it runs."""
+        ended = self._process.exit
+        return self._explained or (None if ended is None else self._explain(ended))
+
+    def wait(self, timeout: float | None = None) -> Exit | None:
+        """See `Running`."""
+        return None if self._process.wait(timeout) is None else self.exit
+
+    def stop(self) -> None:
+        """See `Running`."""
+        self._process.stop()
+
+    def close(self) -> None:
+        """See `Running`."""
+        self._process.close()
+        # What the control groups know goes with them.
+        self._explained = self.exit
+        self._limits.close()
+
+    def __enter__(self) -> SandboxedProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _explain(self, ended: Exit) -> Exit:
+        code = 1 if ended.code is None else ended.code
+        cause, hint = self._limits.cause(code, ended.max_rss_bytes)
+        if cause is None and code in (1, _launcher.FAILED) and (failure := setup_failure(self.stderr_tail)):
+            cause, hint = failure.message, failure.hint
+        return replace(ended, cause=cause, hint=hint)
+
+
+def _is_path(image: str) -> bool:
+    if image.startswith(("/", "./", "../", "~")):
+        return True
+    path = Path(image)
+    return (path / "oci-layout").is_file() or (image.endswith(ARCHIVES) and path.is_file())
+
+
+def _arguments(program: ImageProgram, writable: Sequence[str], *, tmp_bytes: int, network: bool) -> list[str]:
+    arguments = [*ISOLATION, "--uid", str(program.user), "--gid", str(program.group), "--hostname", "dativo"]
+    arguments += [] if network else ["--unshare-net"]
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]
+    arguments += ["--remount-ro", "/dev", "--perms", "1777", "--size", str(tmp_bytes), "--tmpfs", "/tmp"]
+    for path in writable:
+        arguments += ["--perms", "0700", "--size", str(tmp_bytes), "--tmpfs", path]
+    for name in HIDDEN:
+        if Path("/proc", name).exists():
+            arguments += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    return [*arguments, "--perms", "0755", "--size", "65536", "--tmpfs", FILES, "--chdir", program.directory]
+
+
+def _names(*, network: bool) -> tuple[bytes, bytes]:
+    """What resolves names inside: this machine's way where the sandbox has a network."""
+    hosts = b"127.0.0.1 localhost dativo\n::1 localhost\n"
+    if not network:
+        return b"", hosts
+    with suppress(OSError):
+        hosts = Path("/etc/hosts").read_bytes().rstrip(b"\n") + b"\n127.0.0.1 dativo\n"
+    resolver = b""
+    with suppress(OSError):
+        resolver = Path("/etc/resolv.conf").read_bytes()
+    return resolver, hosts
