@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares the tests of container images: installs debootstrap and the Docker Engine and starts it, where Debian's packages and the
+# Prepares the tests of container images: installs debootstrap, bubblewrap and the Docker Engine and starts it, where Debian's packages and the
 # right to do that are at hand, and builds the images, which later runs find in their cache.
 # Without them the tests that need them skip, and pytest's summary lists each one.
 set -euo pipefail
@@ -11,6 +11,8 @@ engine_answers() {
 }
 
 packages=()
+command -v bwrap >/dev/null || packages+=(bubblewrap)
+command -v busybox >/dev/null || packages+=(busybox-static)
 command -v debootstrap >/dev/null || [[ -x /usr/sbin/debootstrap ]] || packages+=(debootstrap)
 engine_answers || command -v dockerd >/dev/null || [[ -x /usr/sbin/dockerd ]] || packages+=(docker.io)
 if ((${#packages[@]})); then
