@@ -22,7 +22,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/uv/bin:$(PATH)
 unexport PYTHONPATH PYTHONDONTWRITEBYTECODE
 
-.PHONY: all help setup quickstart test lint format bench crash fuzz lock clean
+.PHONY: all help setup quickstart test lint format bench crash specs fuzz lock clean
 
 all: test lint ## The tests, then the linters (what you get without a target)
 
@@ -53,6 +53,9 @@ bench: setup ## Time Dativo and its peers, write docs/benchmarks.md (an hour; BE
 
 crash: setup ## Kill a run at 200 random instants in each target, compare the rows (hours; CRASH="--kills 20")
 	$(BIN)/python tests/crash/crash.py --kills 200 --rows 1000000 --target duckdb --target parquet --target jsonl $(CRASH)
+
+specs: setup ## Install the connector of every recipe (2 GB), compare what it says with the registry
+	$(BIN)/pytest -m specs tests/recipes
 
 fuzz: setup ## Ten million mutated lines through the decoder (minutes)
 	$(BIN)/python protocols/tests/fuzz.py --lines 10000000 $(FUZZ)

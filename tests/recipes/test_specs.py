@@ -1,4 +1,4 @@
-"""What recipes and registry say of a connector is what it says itself, asked as it comes from the package index."""
+"""What recipes and registry say of a connector is what it says itself, asked as it comes from the package index: `make specs`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ PACKAGES = [pytest.param(recipe, name, engine, id=f"{recipe.name}-{name}") for r
 
 
 @pytest.mark.network
+@pytest.mark.specs
 @pytest.mark.parametrize(("recipe", "name", "engine"), PACKAGES)
 def test_the_registry_says_what_the_connector_says(recipe: Recipe, name: str, engine: ProgramConfig) -> None:
     """When this fails: python -m tests.recipes.specs, and look at the recipe's secrets and example."""
