@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dativo_engines import DecodeOptions, Engine, EngineOptions, Redactor
 from dativo_protocols import Catalog
-from dativo_protocols.errors import DativoError
+from dativo_protocols.errors import DativoError, StateError
 from dativo_sdk import WriteCatalog, Writer
 
 from dativo._connector import container_options
@@ -17,7 +18,8 @@ from dativo._engines import decoder_budget, discover_or_none, new_engine, read_c
 from dativo._handover import handed_over, starting_state
 from dativo._interruption import Interruption
 from dativo._job import ResolvedJob
-from dativo._paths import state_dir
+from dativo._kept_config import KeptConfig
+from dativo._paths import configs_dir, state_dir
 from dativo._pipeline import Pipeline
 from dativo._progress import Progress
 from dativo._report import AttemptReport, Report
@@ -57,6 +59,9 @@ class Attempts:
         self._cache = cache
         self._rules = StreamRules(job.job.source.streams)
         self._plan: ReadPlan | None = None
+        self._kept = KeptConfig(configs_dir(job.project), job.key)
+        self._config: Mapping[str, Any] | None = None
+        self._secrets = job.secrets
 
     def run(self, attempt: AttemptReport) -> None:
         """One attempt, with a writer of its own; what it does is noted in its report.
@@ -65,6 +70,8 @@ class Attempts:
             DativoError: It failed. What it committed stands, what it staged is dropped.
             KeyboardInterrupt: A signal ended it.
         """
+        if self._config is None:
+            self._use(self._kept.over(self._job.source_config))
         # Nothing of the target is touched before the connector has said what there is: a discovery that fails leaves no trace.
         plan = self._planned()
         writer = load_target(self._job.job.target.connector)
@@ -103,7 +110,7 @@ class Attempts:
         handed = handed_over(state, job.job, self._rules, plan)
         engine = self._engine(plan, attempt.number)
         with self._interruption.allowed:
-            reading = engine.read(job.source_config, plan.catalog, handed)
+            reading = engine.read(self._config or {}, plan.catalog, handed)
             reading.__enter__()
         try:
             pipeline.run(reading)
@@ -132,7 +139,7 @@ class Attempts:
         target = self._job.job.target.connector
         threading.Thread(target=_load_quietly, args=(target,), name="target", daemon=True).start()
         with self._interruption.allowed:
-            return discover_or_none(self._engine(None, 1), self._job.source_config, self._log)
+            return discover_or_none(self._engine(None, 1), self._config or {}, self._log)
 
     def _engine(self, plan: ReadPlan | None, attempt: int) -> Engine:
         job = self._job.job
@@ -148,14 +155,28 @@ class Attempts:
             ),
             stall_timeout_seconds=job.source.timeouts.stall_seconds,
             stop_timeout_seconds=job.source.timeouts.stop_seconds,
-            secrets=self._job.secrets,
+            secrets=self._secrets,
             log=self._listen,
             tmp_dir=state_dir(self._job.project) / "tmp",
             container=container_options(self._job.connector.container),
             sync_id=int(self._report.started * 1000),
             attempt=attempt,
+            on_config=self._reconfigured,
         )
         return new_engine(self._job.connector.engine, self._job.connector.connector, options)
+
+    def _reconfigured(self, config: Mapping[str, Any]) -> None:
+        """Keeps what the connector changed in its configuration; from here on only that may be worth anything."""
+        self._use(config)
+        try:
+            self._kept.keep(self._job.source_config, config, self._report.run_id)
+        except StateError as error:
+            self._warn(f"the connector has changed its configuration, but the next run will not know: {error.message}")
+
+    def _use(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self._secrets = self._job.with_secrets_of(config)
+        self.mask.add(self._secrets)
 
     def _record(self, state: bytes) -> None:
         try:

@@ -196,7 +196,7 @@ class ResolvedJob:
     Attributes:
         path: The job's file, or None.
         connector: Which program to run, and by which engine.
-        source_config: Handed to the connector.
+        source_config: Handed to the connector, which may have changed some of it: see `dativo._kept_config`.
         target_config: Handed to the writer.
         secrets: Values to mask.
         project: The folder that holds `.dativo/`.
@@ -215,6 +215,12 @@ class ResolvedJob:
     @property
     def key(self) -> JobKey:
         return JobKey(self.job.tenant, self.job.name)
+
+    def with_secrets_of(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """The values to mask, with those of another configuration of the same connector."""
+        recipe = self.connector.recipe
+        declared = {*self.job.secrets, *(recipe.secrets if recipe else ())}
+        return tuple(dict.fromkeys((*self.secrets, *secret_values((config,), declared))))
 
 
 def load_job(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cache_dir", "project_dir", "state_dir", "store_path"]
+__all__ = ["cache_dir", "configs_dir", "project_dir", "state_dir", "store_path"]
 
 
 def project_dir(project: str | Path | None = None) -> Path:
@@ -21,6 +21,11 @@ def state_dir(project: str | Path | None = None) -> Path:
 def store_path(project: str | Path | None = None) -> Path:
     """The state store's file, for `dativo._store.Store`."""
     return state_dir(project) / "state.sqlite"
+
+
+def configs_dir(project: str | Path | None = None) -> Path:
+    """Where changed configurations are kept, for `dativo._kept_config.KeptConfig`."""
+    return state_dir(project) / "configs"
 
 
 def cache_dir(cache: str | Path | None = None) -> Path:

@@ -18,9 +18,10 @@ from dativo._document import Document, close_matches, read_document
 from dativo._engines import decoder_budget, discover_or_none, new_engine, read_catalog
 from dativo._environment import secret_values, substitute
 from dativo._job import SourceConfig, StreamConfig, load_job
+from dativo._kept_config import KeptConfig
 from dativo._model import size_bytes, validate
 from dativo._paths import cache_dir as cache_folder
-from dativo._paths import project_dir, state_dir
+from dativo._paths import configs_dir, project_dir, state_dir
 from dativo._precedence import merge
 from dativo._selection import StreamRules, matches, plan_read
 from dativo._stream_reader import BadValues, Extra, StreamReader
@@ -79,7 +80,7 @@ def source(
     """
     folder = project_dir(project)
     how = {"engine": engine, "runtime": runtime, "container": container}
-    found, asked, own_config, secrets = _open(connector, folder, {key: value for key, value in how.items() if value is not None})
+    found, asked, own_config, secrets, kept = _open(connector, folder, {key: one for key, one in how.items() if one is not None})
     given, more = _config(config)
     own_config = merge(own_config, given)
     document = Document("source", {"streams": streams if isinstance(streams, Mapping) else list(streams or [])})
@@ -105,7 +106,7 @@ def source(
         asked = asked.model_copy(update={"catalog": str(Path(catalog).absolute())})
     if not discover:
         asked = asked.model_copy(update={"discover": False})
-    return Source(_Setting(found, asked, own_config, options, types or {}, folder, _state(state)))
+    return Source(_Setting(found, asked, own_config, options, types or {}, folder, _state(state), kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class _Setting:
     types: Mapping[str, Mapping[str, str]]
     project: Path
     state: bytes | None
+    kept: KeptConfig | None
 
 
 class Source:
@@ -124,6 +126,7 @@ class Source:
 
     def __init__(self, setting: _Setting) -> None:
         self._setting = setting
+        self._config = setting.config if setting.kept is None else setting.kept.over(setting.config)
         self._catalog: Catalog | None = None
         self._asked = False
 
@@ -135,7 +138,7 @@ class Source:
     @property
     def config(self) -> Mapping[str, Any]:
         """What the connector is configured with, secrets included."""
-        return self._setting.config
+        return self._config
 
     @property
     def log(self) -> Log:
@@ -156,7 +159,7 @@ class Source:
         Raises:
             ConnectorError: It could not be asked.
         """
-        return self._engine().check(self._setting.config)
+        return self._engine().check(self._config)
 
     def discover(self) -> Catalog:
         """What it offers; asked once, then remembered.
@@ -167,7 +170,7 @@ class Source:
         if self._catalog is None:
             file = self._setting.source.catalog
             path = None if file is None else self._setting.project / file
-            self._catalog = self._engine().discover(self._setting.config) if path is None else read_catalog(path)
+            self._catalog = self._engine().discover(self._config) if path is None else read_catalog(path)
         return self._catalog
 
     @property
@@ -232,7 +235,7 @@ class Source:
         start = setting.state if state is None else _state(state)
         return StreamReader(
             stream,
-            lambda: engine.read(setting.config, plan.catalog, start),
+            lambda: engine.read(self._config, plan.catalog, start),
             limit=limit,
             nulled=on_bad_value == "null",
             on_reject=on_reject,
@@ -248,7 +251,7 @@ class Source:
         if self._setting.source.catalog is not None:
             return self.discover()
         if self._catalog is None and not self._asked and self._setting.source.discover:
-            self._catalog = discover_or_none(self._engine(), self._setting.config, self._setting.options.log)
+            self._catalog = discover_or_none(self._engine(), self._config, self._setting.options.log)
         self._asked = True
         return self._catalog
 
@@ -265,7 +268,16 @@ class Source:
 
     def _engine(self, options: EngineOptions | None = None) -> Engine:
         connector = self._setting.connector
-        return new_engine(connector.engine, connector.connector, options or self._setting.options)
+        chosen = replace(options or self._setting.options, on_config=self._reconfigured)
+        return new_engine(connector.engine, connector.connector, chosen)
+
+    def _reconfigured(self, config: Mapping[str, Any]) -> None:
+        """Used from here on; a job's is kept for its next run."""
+        self._config = config
+        if self._setting.kept is not None:
+            self._setting.kept.keep(self._setting.config, config, None)
+        else:
+            self.log("warning", "the connector has changed its configuration, which only a job keeps: put it into one")
 
 
 def _silent(level: str, line: str) -> None:
@@ -274,8 +286,8 @@ def _silent(level: str, line: str) -> None:
 
 def _open(
     connector: str, project: Path, how: Mapping[str, Any]
-) -> tuple[ResolvedConnector, SourceConfig, dict[str, Any], tuple[str, ...]]:
-    """Connector, what is asked of it, its configuration, and secrets: of a job, or of a reference or recipe.
+) -> tuple[ResolvedConnector, SourceConfig, dict[str, Any], tuple[str, ...], KeptConfig | None]:
+    """Connector, what is asked of it, its configuration, secrets, and what a job keeps of it: of a job, a reference, or a recipe.
 
     Args:
         how: Keys of a job's `source` that beat the job's.
@@ -287,14 +299,16 @@ def _open(
             inner = [(key, value) for key, value in how.items() if isinstance(value, Mapping)]
             overrides += [f"source.{key}.{name}={json.dumps(each)}" for key, value in inner for name, each in value.items()]
             job = load_job(connector, project=project, overrides=overrides)
-            return job.connector, job.job.source, dict(job.source_config), job.secrets
+            kept = KeptConfig(configs_dir(job.project), job.key)
+            secrets = job.with_secrets_of(kept.over(job.source_config))
+            return job.connector, job.job.source, dict(job.source_config), secrets, kept
     document = Document("source", {"source": {"connector": connector, **how}})
     asked = validate(SourceConfig, document.data["source"], Document("source", document.data["source"]))
     found = resolve_connector(asked, project, document) if how else resolve_reference(connector, project)
     if found.document is None:
-        return found, asked, {}, ()
+        return found, asked, {}, (), None
     defaults, values = substitute(found.document, os.environ)
-    return found, asked, dict(defaults), tuple(sorted(values))
+    return found, asked, dict(defaults), tuple(sorted(values)), None
 
 
 def _config(config: Mapping[str, Any] | str | Path | None) -> tuple[dict[str, Any], set[str]]:

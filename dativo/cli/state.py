@@ -107,7 +107,44 @@ def clear(job: str, as_json: bool) -> None:
         _confirm(key, store.clear(key), as_json)
 
 
-for member in (show, history, set_, rollback, clear):
+@command("config", examples=("dativo state config orders", "dativo state config orders --clear"))
+@click.argument("job", shell_complete=_complete.jobs)
+@click.option("--clear", "forget", is_flag=True, help="Forget the changes: the next run uses the job's own configuration.")
+def config(job: str, forget: bool, as_json: bool) -> None:
+    """List what the connector of JOB changed in its configuration.
+
+    Some connectors replace their credentials while they run, and the next run needs the new ones. They are kept below
+    `.dativo/configs/`, and used in place of the job's own unless those have changed since. Values are never shown.
+    """
+    from dativo._kept_config import KeptConfig
+    from dativo._paths import configs_dir
+
+    key = find_job(job)
+    kept = KeptConfig(configs_dir(), key)
+    if forget:
+        with existing_store() as store:
+            if store:
+                refuse_while_running(store, key)
+        cleared = kept.clear()
+        if as_json:
+            _terminal.write_json({**_about(key), "cleared": cleared})
+        elif cleared:
+            _terminal.write(_terminal.printable(f"the next run of `{key}` uses the job's own configuration\n"))
+        else:
+            _terminal.note(f"the connector of job `{key}` has changed nothing")
+        return
+    about = kept.about()
+    if as_json:
+        kept_keys = None if about is None else {"keys": about.keys, "time": about.time, "run_id": about.run_id}
+        _terminal.write_json({**_about(key), "changed": kept_keys})
+    elif about is None:
+        _terminal.note(f"the connector of job `{key}` has changed nothing")
+    else:
+        rows = [(name, local_time(about.time), about.run_id or "-") for name in about.keys]
+        show_table((Column("changed key", folds=True), Column("time"), Column("run")), rows)
+
+
+for member in (show, history, set_, rollback, clear, config):
     state.add_command(member)
 
 

@@ -7,8 +7,10 @@ import os
 import time
 
 import pytest
+from dativo_sdk import JobKey
 
-from dativo._paths import store_path
+from dativo._kept_config import KeptConfig
+from dativo._paths import configs_dir, store_path
 from dativo._report import Report
 from dativo._store import Store
 
@@ -140,3 +142,19 @@ def test_a_running_job_keeps_its_state(job):
         f"error: job `acme/orders` is running: run `r1`, process {os.getpid()}\n"
         "hint: its next checkpoint would replace the state; wait for it, or stop it\n"
     )
+
+
+def test_what_the_connector_changed_is_listed_and_forgotten(project):
+    kept = KeptConfig(configs_dir(project.folder), JobKey("acme", "orders"))
+    kept.keep({"token": "old-secret"}, {"token": "new-secret", "more": 1}, "run-1")
+    with Store(store_path(project.folder)) as store:
+        store.set(JobKey("acme", "orders"), b"{}")
+
+    listed = project.dativo("state", "config", "acme/orders")
+    forgotten = project.dativo("state", "config", "acme/orders", "--clear")
+    again = project.dativo("state", "config", "acme/orders", "--json")
+
+    assert [line.split()[0] for line in listed.out.splitlines()[1:]] == ["token", "more"]
+    assert "secret" not in listed.out
+    assert forgotten.out == "the next run of `acme/orders` uses the job's own configuration\n"
+    assert again.raw_out.decode() == '{"tenant": "acme", "job": "orders", "changed": null}\n'
