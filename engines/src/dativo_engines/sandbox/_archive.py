@@ -80,7 +80,7 @@ class Archive:
             ConfigError: There is none, there are several, or it is no archive of an image.
             SandboxError: A digest is wrong.
         """
-        index = self._document("index.json") if self._files.open("oci-layout") else None
+        index = self._document("index.json") if self._document("oci-layout") is not None else None
         if isinstance(index, dict) and isinstance(index.get("manifests"), list):
             return self._from_index(index, platform)
         saved = self._document("manifest.json")

@@ -82,13 +82,14 @@ def unpacked(stream: io.BufferedReader) -> IO[bytes]:
 
         return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
     if magic.startswith(ZSTD_MAGIC):
-        return cast(IO[bytes], _zstd_module().ZstdFile(stream))
+        return cast(IO[bytes], zstd_module().ZstdFile(stream))
     if magic.startswith((b"BZh", b"\xfd7zXZ")):
         raise ConfigError("the image's layers are compressed with bzip2 or xz", hint="gzip, zstd and no compression are read")
     return stream
 
 
-def _zstd_module() -> Any:
+def zstd_module() -> Any:
+    """`compression.zstd`, or its backport."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
@@ -100,7 +101,7 @@ def damage() -> tuple[type[Exception], ...]:
     """What reading compressed bytes raises when they are damaged; an OSError with an `errno` is something else."""
     import zlib
 
-    return (EOFError, zlib.error, OSError, _zstd_module().ZstdError)
+    return (EOFError, zlib.error, OSError, zstd_module().ZstdError)
 
 
 class Bounded:
