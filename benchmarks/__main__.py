@@ -16,12 +16,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.contenders import CONTENDERS, TEN_TIMES, Contender, environment, own
+from benchmarks.contenders import AIRBYTE_MESSAGES, CONTENDERS, FAKED, TEN_TIMES, Contender, environment, own
 from benchmarks.generate import Protocol, Shape, write
 from benchmarks.measure import Measurement, measure
 from benchmarks.report import Results, document, tables
 
-ROWS: dict[str, int] = {"orders": 1_000_000, "wide": 50_000, "orders-x10": 1_000_000, "start": 0}
+ROWS: dict[str, int] = {
+    "orders": 1_000_000,
+    "wide": 50_000,
+    "orders-x10": 1_000_000,
+    "airbyte": 1_000_000,
+    "faker": 100_000,
+    "start": 0,
+}
+SHAPES: dict[str, Shape] = {"wide": "wide", "airbyte": "users"}
+OTHERS = {"orders-x10": TEN_TIMES, "airbyte": AIRBYTE_MESSAGES, "faker": FAKED}
 START_ROUNDS = 20
 
 
@@ -37,10 +46,13 @@ def time_once(contender: Contender, messages: Path, scratch: Path) -> Measuremen
 
 
 def run_case(case: str, contenders: list[Contender], rows: int, rounds: int, cache: Path, results: Results) -> None:
-    shape: Shape = "wide" if case == "wide" else "orders"
-    # The Airbyte messages carry no schema: their replayer takes it from the Singer file.
-    protocols: set[Protocol] = {"singer", *(contender.protocol for contender in contenders)}
-    files = {protocol: messages_file(cache, shape, rows, protocol) for protocol in protocols}
+    protocols: set[Protocol] = {contender.protocol for contender in contenders}
+    # The faker makes its rows itself.
+    files = {
+        protocol: Path(str(rows)) if case == "faker" else messages_file(cache, SHAPES.get(case, "orders"), rows, protocol)
+        for protocol in protocols
+    }
+    size = max((file.stat().st_size for file in files.values() if file.is_absolute()), default=0)
     runs: dict[str, list[Measurement]] = {contender.key: [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
@@ -51,7 +63,7 @@ def run_case(case: str, contenders: list[Contender], rows: int, rounds: int, cac
             print(f"{case:10} {contender.key:40} {measurement}", file=sys.stderr, flush=True)
     for key, measured in runs.items():
         times = 10 if case == "orders-x10" else 1
-        results.put(case, rows * times, files["singer"].stat().st_size * times, key, measured)
+        results.put(case, rows * times, size * times, key, measured)
 
 
 def run_start(results: Results, scratch: Path) -> None:
@@ -76,7 +88,7 @@ def main() -> None:
         if case == "start":
             run_start(results, chosen.cache)
             continue
-        everyone = TEN_TIMES if case == "orders-x10" else CONTENDERS
+        everyone = OTHERS.get(case, CONTENDERS)
         contenders = [c for c in everyone if not chosen.only or any(word in c.key for word in chosen.only)]
         for contender in contenders:
             if contender.requirements:

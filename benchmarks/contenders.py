@@ -8,15 +8,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.generate import Protocol
+from benchmarks.airbyte_source import faker_alone, faker_config, replay_source
+from benchmarks.generate import Protocol, Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
 ENVIRONMENTS = ROOT / ".tools" / "peers"
 
 Command = Callable[[Path, Path], list[str]]
-"""Given the file of messages and a folder for the output, the command to time."""
+"""Given the file of messages and a folder for the output, the command to time; for the faker, a file named by its count."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,29 @@ def replay_tap(folder: Path, messages: Path, times: int) -> Path:
 
 def dativo(target: str, times: int = 1) -> Command:
     def command(messages: Path, folder: Path) -> list[str]:
-        job = {
-            "name": "benchmark",
-            "source": {"connector": f"singer:{replay_tap(folder, messages, times)}", "discover": False},
-            "target": {
-                "connector": target,
-                "config": {"path": str(folder / ("out.duckdb" if target == "duckdb" else "out"))},
-                "write": "append",
-            },
-        }
-        (folder / "job.yaml").write_text(json.dumps(job))
-        return [own("dativo"), "run", "job.yaml"]
+        return job(target, folder, {"connector": f"singer:{replay_tap(folder, messages, times)}", "discover": False})
 
     return command
+
+
+def dativo_airbyte(target: str, shape: Shape) -> Command:
+    return lambda messages, folder: job(target, folder, {"connector": f"airbyte:{replay_source(folder, messages, shape)}"})
+
+
+def dativo_faker(target: str) -> Command:
+    def command(count: Path, folder: Path) -> list[str]:
+        source = {"connector": f"airbyte:{environment(FAKER) / 'source-faker'}", "config": faker_config(int(count.name))}
+        return job(target, folder, source)
+
+    return command
+
+
+def job(target: str, folder: Path, source: dict[str, Any]) -> list[str]:
+    """Writes a job; the command that runs it."""
+    path = str(folder / ("out.duckdb" if target == "duckdb" else "out"))
+    whole = {"name": "benchmark", "source": source, "target": {"connector": target, "config": {"path": path}, "write": "append"}}
+    (folder / "job.yaml").write_text(json.dumps(whole))
+    return [own("dativo"), "run", "job.yaml"]
 
 
 def duckdb_json(suffix: str) -> Command:
@@ -116,7 +128,12 @@ def dlt(target: str) -> Command:
 
 
 def pyairbyte(messages: Path, folder: Path) -> list[str]:
-    return [str(environment(AIRBYTE) / "python"), str(PEERS / "airbyte_load.py"), str(messages), str(folder)]
+    program = replay_source(folder, messages, "users")
+    return [str(environment(AIRBYTE) / "python"), str(PEERS / "airbyte_load.py"), str(program), str(folder)]
+
+
+def faker(count: Path, folder: Path) -> list[str]:
+    return faker_alone(environment(FAKER) / "source-faker", folder, int(count.name))
 
 
 SIMDJSON = ("pysimdjson==7.0.2",)
@@ -124,6 +141,7 @@ TARGET_DUCKDB = ("target-duckdb==0.8.0",)
 SDK = ("singer-sdk==0.54.9", "pyarrow==26.0.1")
 DLT = ("dlt[duckdb,parquet]==1.31.0",)
 AIRBYTE = ("airbyte==0.71.3",)
+FAKER = ("airbyte-source-faker==7.2.1",)
 
 CONTENDERS = [
     Contender("dativo", "parquet", dativo("parquet")),
@@ -135,9 +153,21 @@ CONTENDERS = [
     Contender("singer-sdk target", "parquet", sdk_parquet, SDK, slow=True),
     Contender("target-duckdb", "duckdb", target_duckdb, TARGET_DUCKDB, slow=True),
     Contender("dlt", "duckdb", dlt("duckdb"), DLT, slow=True),
-    Contender("PyAirbyte", "duckdb", pyairbyte, AIRBYTE, protocol="airbyte", slow=True),
 ]
 """In the order of a round; the next round goes backwards."""
+
+AIRBYTE_MESSAGES = [
+    Contender("dativo", "duckdb", dativo_airbyte("duckdb", "users"), protocol="airbyte"),
+    Contender("dativo", "parquet", dativo_airbyte("parquet", "users"), protocol="airbyte"),
+    Contender("PyAirbyte", "duckdb", pyairbyte, AIRBYTE, protocol="airbyte", slow=True),
+]
+"""All of them read the same program."""
+
+FAKED = [
+    Contender("airbyte-source-faker alone", "none", faker, FAKER, protocol="airbyte"),
+    Contender("dativo", "duckdb", dativo_faker("duckdb"), FAKER, protocol="airbyte"),
+]
+"""The whole run, beside what the source needs when nobody does anything with its rows."""
 
 TEN_TIMES = [
     Contender("dativo", "parquet", dativo("parquet", 10)),

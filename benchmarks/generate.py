@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-Shape = Literal["orders", "wide"]
+Shape = Literal["orders", "wide", "users"]
 Protocol = Literal["singer", "airbyte"]
 
 STATE_EVERY = 10_000
 WIDE_COLUMNS = 200
 
 CITIES = ["Berlin", "São Paulo", "東京", "New York", "Kraków", "Nairobi", "Reykjavík", "Mumbai"]
+LANGUAGES = ["Khmer", "Latvian", "Moldovan", "Japanese", "Swahili", "Português", "Íslenska", "Deutsch"]
 STATUSES = ["new", "paid", "packed", "shipped", "returned"]
 FIRST = [
     "Ada",
@@ -71,6 +72,30 @@ ORDERS: dict[str, Any] = {
     "created_at": NULLABLE_DATE_TIME,
     "note": {"type": ["null", "string"]},
 }
+TEXT: dict[str, Any] = {"type": ["null", "string"]}
+ZONED: dict[str, Any] = {"type": ["null", "string"], "format": "date-time", "airbyte_type": "timestamp_with_timezone"}
+PLACE = ("street_number", "street_name", "city", "state", "province", "postal_code", "country_code")
+USERS: dict[str, Any] = {
+    "id": {"type": "integer"},
+    "created_at": ZONED,
+    "updated_at": ZONED,
+    "name": TEXT,
+    "title": TEXT,
+    "age": {"type": ["null", "integer"]},
+    "email": TEXT,
+    "telephone": TEXT,
+    "gender": TEXT,
+    "language": TEXT,
+    "academic_degree": TEXT,
+    "nationality": TEXT,
+    "occupation": TEXT,
+    "height": TEXT,
+    "blood_type": TEXT,
+    "weight": {"type": ["null", "integer"]},
+    "address": {"type": ["null", "object"], "properties": dict.fromkeys(PLACE, TEXT)},
+    "note": TEXT,
+}
+"""The columns of `airbyte-source-faker`'s users, and a note."""
 WIDE_TYPES: list[dict[str, Any]] = [
     {"type": ["null", "integer"]},
     {"type": ["null", "string"]},
@@ -82,8 +107,8 @@ WIDE_TYPES: list[dict[str, Any]] = [
 
 def schema(shape: Shape) -> dict[str, Any]:
     """The JSON Schema of the records."""
-    if shape == "orders":
-        return {"type": "object", "properties": ORDERS}
+    if shape != "wide":
+        return {"type": "object", "properties": ORDERS if shape == "orders" else USERS}
     columns = {f"c{n:03}": WIDE_TYPES[n % len(WIDE_TYPES)] for n in range(1, WIDE_COLUMNS)}
     return {"type": "object", "properties": {"id": {"type": "integer"}, **columns}}
 
@@ -113,6 +138,26 @@ def order(n: int, bits: int) -> str:
     )
 
 
+def user(n: int, bits: int) -> str:
+    """A record as `airbyte-source-faker` makes them, from 256 random bits."""
+    first, last, job = FIRST[bits & 15], LAST[(bits >> 4 & 0xFFF) % len(LAST)], WORDS[bits >> 16 & 31]
+    day, second, number, street = bits >> 24 & 0xFFF, bits >> 36 & 0xFFFF, bits >> 52 & 0xFFFFFF, bits >> 76 & 0xFFFF
+    words = " ".join([WORDS[(bits >> shift & 0x3F) % len(WORDS)] for shift in range(136, 208, 6)])
+    created = (
+        f"20{day % 25:02}-{1 + day % 12:02}-{1 + second % 28:02}T{second % 24:02}:{second // 24 % 60:02}:{day % 60:02}+00:00"
+    )
+    return (
+        f'{{"id":{n},"created_at":"{created}","updated_at":"2026-11-22T08:42:05+00:00","name":"{first}","title":"Mrs.",'
+        f'"age":{18 + day % 80},"email":"{first.lower()}{number}+{n}@example.com",'
+        f'"telephone":"+1-({second % 900 + 100})-{number}","gender":"Female",'
+        f'"language":"{LANGUAGES[bits >> 92 & 7]}","academic_degree":"Master",'
+        f'"nationality":"{LANGUAGES[bits >> 95 & 7]}",'
+        f'"occupation":"{last} of {job}","height":"1.{50 + day % 50}","blood_type":"AB−","weight":{45 + second % 60},'
+        f'"address":{{"street_number":"{street}","street_name":"{last}","city":"{CITIES[bits >> 98 & 7]}","state":"South Dakota",'
+        f'"province":"Montana","postal_code":"{number % 100000:05}","country_code":"LK"}},"note":"{words}"}}'
+    )
+
+
 def wide(n: int, bits: int) -> str:
     """A record of 200 columns: five types in turn, each value a different part of the same bits."""
     values: list[str] = []
@@ -129,22 +174,32 @@ def wide(n: int, bits: int) -> str:
 
 
 WIDE_TEMPLATE = '{"id":%d,' + ",".join(f'"c{n:03}":%s' for n in range(1, WIDE_COLUMNS)) + "}"
-RECORDS: dict[Shape, Callable[[int, int], str]] = {"orders": order, "wide": wide}
+RECORDS: dict[Shape, Callable[[int, int], str]] = {"orders": order, "wide": wide, "users": user}
 
 
 def messages(shape: Shape, rows: int, protocol: Protocol) -> Iterator[str]:
-    """The lines of the stream `orders` or `wide`: its schema, its records, a state after every 10,000."""
+    """The lines of one stream, named like the shape: its schema or status, its records, a state after every 10,000."""
     record, random_bits = RECORDS[shape], random.Random(2026).getrandbits
     if protocol == "singer":
         keys = {"key_properties": ["id"], "bookmark_properties": ["id"]}
         yield json.dumps({"type": "SCHEMA", "stream": shape, "schema": schema(shape), **keys})
         head, tail = f'{{"type":"RECORD","stream":"{shape}","record":', ',"time_extracted":"2026-01-01T00:00:00.000000Z"}'
     else:
+        yield status(shape, "STARTED")
         head, tail = f'{{"type":"RECORD","record":{{"stream":"{shape}","data":', ',"emitted_at":1767225600000}}'
     for n in range(1, rows + 1):
         yield head + record(n, random_bits(256)) + tail
         if n % STATE_EVERY == 0 or n == rows:
             yield state(shape, n, protocol)
+    if protocol == "airbyte":
+        yield status(shape, "COMPLETE")
+
+
+def status(shape: Shape, status: str) -> str:
+    return (
+        f'{{"type":"TRACE","trace":{{"type":"STREAM_STATUS","emitted_at":1767225600000.5,'
+        f'"stream_status":{{"stream_descriptor":{{"name":"{shape}"}},"status":"{status}"}}}}}}'
+    )
 
 
 def state(shape: Shape, n: int, protocol: Protocol) -> str:
@@ -152,7 +207,7 @@ def state(shape: Shape, n: int, protocol: Protocol) -> str:
         return f'{{"type":"STATE","value":{{"bookmarks":{{"{shape}":{{"replication_key":"id","replication_key_value":{n}}}}}}}}}'
     return (
         f'{{"type":"STATE","state":{{"type":"STREAM","stream":{{"stream_descriptor":{{"name":"{shape}"}},"stream_state":{{"id":{n}}}}},'
-        f'"sourceStats":{{"recordCount":{STATE_EVERY}.0}}}}}}'
+        f'"sourceStats":{{"recordCount":{n % STATE_EVERY or STATE_EVERY}.0}}}}}}'
     )
 
 
@@ -171,7 +226,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--shape", choices=["orders", "wide"], default="orders")
+    parser.add_argument("--shape", choices=["orders", "wide", "users"], default="orders")
     parser.add_argument("--protocol", choices=["singer", "airbyte"], default="singer")
     chosen = parser.parse_args()
     write(chosen.file, chosen.shape, chosen.rows, chosen.protocol)

@@ -20,6 +20,8 @@ TITLES = {
     "orders": "records of twelve columns",
     "wide": "records of 200 columns",
     "orders-x10": "records of twelve columns, ten times the data",
+    "airbyte": "Airbyte messages, users as the faker makes them",
+    "faker": "users of `airbyte-source-faker`, and what they bought",
     "start": "Start-up",
 }
 
@@ -76,7 +78,8 @@ def tables(results: Results) -> str:
             ]
             parts.append("\n".join([f"### {title}", "", "| | wall, median of 20 | peak memory |", "|---|---|---|", *rows]))
             continue
-        heading = f"### {entry['rows']:,} {title} ({entry['bytes'] / 1e6:.0f} MB)"
+        size = f" ({entry['bytes'] / 1e6:.0f} MB)" if entry["bytes"] else ""
+        heading = f"### {entry['rows']:,} {title}{size}"
         lines = [heading, "", "| | wall, s | CPU, s | peak memory, MiB | rows/s | wall ÷ Dativo's | CPU ÷ Dativo's | runs |"]
         lines.append("|---|--:|--:|--:|--:|--:|--:|--:|")
         lines += [
@@ -90,7 +93,8 @@ def tables(results: Results) -> str:
 def line(name: str, entry: dict[str, Any]) -> str:
     m = entry["contenders"][name]
     target = name.split(" → ")[1]
-    ours = entry["contenders"].get(f"dativo → {target if target != 'none' else 'parquet'}")
+    known = entry["contenders"]
+    ours = known.get(f"dativo → {target}") or known.get("dativo → parquet") or known.get("dativo → duckdb")
     ratios = [f"{m[key] / ours[key]:.2f}" if ours else "" for key in ("wall", "cpu")]
     cells = [
         f"{m['wall']:.2f}",
