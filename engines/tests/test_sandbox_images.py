@@ -7,6 +7,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -125,16 +126,14 @@ def test_an_image_for_another_processor_says_so(store: ImageStore, tmp_path: Pat
         unpack(store, write_tar(tmp_path / "a.tar", files))
 
 
-@pytest.mark.parametrize("which", ["layers", "config", "manifest"])
-@pytest.mark.parametrize("form", ["oci", "saved"])
-def test_a_changed_byte_is_noticed(store: ImageStore, tmp_path: Path, which: str, form: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "which"), [("oci", "layers"), ("oci", "config"), ("oci", "manifest"), ("saved", "layers"), ("saved", "config")]
+)
+def test_a_changed_byte_is_noticed(store: ImageStore, tmp_path: Path, form: str, which: str) -> None:
     image = ImageFiles(HELLO, {"Note": "changed"}, compress=gzipped if form == "oci" else lambda data: data)
     files = image.oci() if form == "oci" else image.saved()
     good = image.blobs[image.layers[1] if which == "layers" else getattr(image, which)]
-    names = [name for name, data in files.items() if data == good]
-    if not names:
-        pytest.skip("this form has no manifest with a digest")
-    for name in names:
+    for name in [name for name, data in files.items() if data == good]:
         files[name] = good[:-9] + bytes([good[-9] ^ 1]) + good[-8:]
     with pytest.raises(DativoError) as caught:
         unpack(store, write_tar(tmp_path / "a.tar", files))
@@ -197,9 +196,7 @@ def test_mount_points_are_there_whatever_the_image_had(store: ImageStore, tmp_pa
     )
     with store.unpack(write_tar(tmp_path / "a.tar", ImageFiles([odd]).oci()), this_platform()) as image:
         root = image.info.root
-        assert [
-            name for name in ("tmp", "dev", "proc", "dativo") if (root / name).is_symlink() or not (root / name).is_dir()
-        ] == []
+        assert all(stat.S_ISDIR((root / name).lstat().st_mode) for name in ("tmp", "dev", "proc", "dativo"))
         assert [(root / "etc" / name).lstat().st_size for name in ("resolv.conf", "hosts")] == [0, 0]
 
 
