@@ -35,7 +35,7 @@ def _digest(file: Any) -> str:
     return "sha256:" + sha.hexdigest()
 
 
-def write_archive(path: Path, tag: str, config: Mapping[str, Any], layers: Sequence[Path]) -> str:
+def write_archive(path: Path, tag: str, config: Mapping[str, Any], layers: Sequence[Path], processor: str = "") -> str:
     """Writes the archive, whole or not at all, and returns the image's id.
 
     Args:
@@ -43,11 +43,12 @@ def write_archive(path: Path, tag: str, config: Mapping[str, Any], layers: Seque
         tag: `name:version`.
         config: User, Env, Entrypoint… as in an image's configuration.
         layers: Tar files, lowest first.
+        processor: Which one it is for; this machine's if none is named.
     """
     digests = [digest(layer) for layer in layers]
     image = _json(
         {
-            "architecture": architecture(),
+            "architecture": processor or architecture(),
             "os": "linux",
             "created": CREATED,
             "config": dict(config),

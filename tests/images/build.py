@@ -114,8 +114,10 @@ def loaded(name: str) -> Image:
     image = built(name)
     with contextlib.closing(docker.from_env(timeout=600)) as client, _locked(image.archive):
         try:
-            if client.images.get(image.tag).id == image.id:
+            old = client.images.get(image.tag)
+            if old.id == image.id:
                 return image
+            client.images.remove(old.id, force=True)
         except docker.errors.ImageNotFound:
             pass
         with image.archive.open("rb") as file:

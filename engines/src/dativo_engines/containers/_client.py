@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,15 @@ def connect() -> Any:
         ConfigError: There is no engine, or this user may not use it.
         ConnectorError: It does not answer (retryable).
     """
+    path = socket_path()
+    if path is not None:
+        try:
+            # What is behind the SDK's complaint is hard to see, and loading it takes a while.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(TIMEOUT_SECONDS)
+                probe.connect(path)
+        except OSError as error:
+            raise no_engine(error) from None
     try:
         import docker
         from docker.errors import DockerException
@@ -120,6 +130,8 @@ def _refused(client: Any, image: str, said: str) -> DativoError:
     reason = re.sub(r"^.*?(?:starting container process caused|OCI runtime create failed|runc create failed): ", "", said)
     reason = reason.removesuffix(": unknown").strip()
     facts: dict[str, object] = {"image": image, "engine": said}
+    if "invalid reference format" in said:
+        return ConfigError(f"not an image: `{image}`", hint="write `repository/name:tag`", facts=facts)
     if found := re.search(r"network (\S+) not found", said):
         return ConfigError(
             f"there is no Docker network `{found[1]}`", hint=f"there are: {', '.join(_networks(client))}", facts=facts

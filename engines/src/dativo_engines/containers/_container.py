@@ -128,10 +128,10 @@ class Container:
         finally:
             # The engine ends the connection with the container; one that hangs does not hold this up.
             self._thread.join(CLOSE_SECONDS)
-            self._disconnect()
-            self._thread.join(CLOSE_SECONDS)
             with contextlib.suppress(OSError):
-                self._connection.close()
+                self._connection.shutdown(socket.SHUT_RDWR)
+            self._thread.join(CLOSE_SECONDS)
+            self._connection.close()
 
     def __enter__(self) -> Container:
         return self
@@ -143,13 +143,6 @@ class Container:
         # Whatever hinders that: closing removes the container by force.
         with contextlib.suppress(Exception):
             self._client.stop(self._container, timeout=math.ceil(self._stop_timeout))
-
-    def _disconnect(self) -> None:
-        with (
-            contextlib.suppress(OSError, AttributeError, ValueError),
-            socket.socket(fileno=os.dup(self._connection.fileno())) as end,
-        ):
-            end.shutdown(socket.SHUT_RDWR)
 
     def _pump(self) -> None:
         try:

@@ -23,6 +23,7 @@ from dativo_engines.containers import _hardening, _ownership, _watcher
 from dativo_engines.containers._client import connect, requests_to, socket_path
 from dativo_engines.containers._container import Container
 from dativo_engines.containers._images import Image, ImageStore
+from dativo_engines.containers._stream import own_connection
 from dativo_engines.containers._user import UserFacts, find_user
 from dativo_engines.supervisor import StderrLines
 
@@ -101,17 +102,23 @@ class DockerRuntime:
             ConfigError: The image names no program, or one that is not there; or there is no such network.
             ConnectorError: The engine is gone, or refuses.
         """
-        image, _ = self._ready
+        image, user = self._ready
         self._count += 1
         name = f"dativo-{self._mark[:16]}-{self._count}"
         timeout = self._options.stop_timeout_seconds if stop_timeout_seconds is None else stop_timeout_seconds
         memory = self._options.container.memory_bytes
         with ExitStack() as opening, requests_to(self._client, self.name):
-            volume = opening.enter_context(self._volume(name, files)) if files else None
-            container = self._create(name, [*self._connector.arguments, *placed(arguments, _paths(files))], volume)
+            volumes = {}
+            if files:
+                volumes[_hardening.FILES] = opening.enter_context(self._volume(f"{name}-files"))
+                self._write(volumes[_hardening.FILES], files)
+            for path in _hardening.filled_volumes(image, user):
+                volumes[path] = opening.enter_context(self._volume(f"{name}-{len(volumes)}"))
+            container = self._create(name, [*self._connector.arguments, *placed(arguments, _paths(files))], volumes)
             opening.callback(_ownership.remove_container, self._client, container)
             with ExitStack() as attaching:
-                connection = self._client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
+                streams = {"stdout": 1, "stderr": 1, "stream": 1}
+                connection = own_connection(self._client.attach_socket(container, streams))
                 attaching.callback(connection.close)
                 self._client.start(container)
                 attaching.pop_all()
@@ -148,7 +155,7 @@ class DockerRuntime:
         except Exception as error:
             self._log("warning", f"a container could not be removed, the next run tries again: {error}")
 
-    def _create(self, name: str, arguments: Sequence[str], volume: str | None) -> str:
+    def _create(self, name: str, arguments: Sequence[str], volumes: Mapping[str, str]) -> str:
         image, user = self._ready
         program = self._connector.executable
         made = self._client.create_container(
@@ -159,7 +166,7 @@ class DockerRuntime:
             environment={**_hardening.environment(user), **self._connector.environment},
             labels=self._labels,
             stop_signal="SIGTERM",
-            host_config=_hardening.limits(self._client, image, user, self._options.container, volume=volume),
+            host_config=_hardening.limits(self._client, user, self._options.container, volumes),
             healthcheck={"test": ["NONE"]},
         )
         for warning in made.get("Warnings") or ():
@@ -168,7 +175,7 @@ class DockerRuntime:
         return container
 
     @contextlib.contextmanager
-    def _idle(self, image: Image, name: str, volume: str | None = None) -> Iterator[str]:
+    def _idle(self, image: Image, name: str, host_config: Mapping[str, Any]) -> Iterator[str]:
         """A container that never runs."""
         container = self._client.create_container(
             image.pin.id,
@@ -177,7 +184,7 @@ class DockerRuntime:
             name=name,
             labels=self._labels,
             use_config_proxy=False,
-            host_config=_hardening.idle(self._client, image, volume=volume),
+            host_config=host_config,
         )["Id"]
         try:
             yield container
@@ -185,21 +192,24 @@ class DockerRuntime:
             _ownership.remove_container(self._client, container)
 
     @contextlib.contextmanager
-    def _volume(self, name: str, files: Mapping[str, bytes]) -> Iterator[str]:
-        """A volume with these files, removed at the end."""
-        image, user = self._ready
+    def _volume(self, name: str) -> Iterator[str]:
+        """A volume, removed at the end."""
         self._client.create_volume(name, labels=self._labels)
         try:
-            with self._idle(image, f"{name}-files", name) as container:
-                self._client.put_archive(container, _hardening.FILES, _tar(files, user))
             yield name
         finally:
             _ownership.remove_volume(self._client, name)
 
+    def _write(self, volume: str, files: Mapping[str, bytes]) -> None:
+        image, user = self._ready
+        with self._idle(image, volume, _hardening.writing(self._client, image, volume)) as container:
+            self._client.put_archive(container, _hardening.FILES, _tar(files, user))
+
     def _find_user(self, image: Image) -> UserFacts:
+        name = f"dativo-{self._mark[:16]}-look"
         with (
             requests_to(self._client, image.pin.reference),
-            self._idle(image, f"dativo-{self._mark[:16]}-look") as container,
+            self._idle(image, name, _hardening.looking(self._client)) as container,
         ):
             return find_user(self._client, container, image.config.get("User") or "", image.volumes, image.environment)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from typing import Any
 
 from dativo_engines._engine import ContainerOptions
@@ -14,24 +15,25 @@ TMP = "/tmp"
 _CPU = 1_000_000_000
 
 
-def limits(client: Any, image: Image, user: UserFacts, options: ContainerOptions, *, volume: str | None) -> dict[str, Any]:
+def limits(client: Any, user: UserFacts, options: ContainerOptions, volumes: Mapping[str, str]) -> dict[str, Any]:
     """The host configuration of a container that runs.
 
     Its root is read-only. It can write to `/tmp`, to its home and to the image's volumes where these hold nothing: in memory, up
     to `tmp_bytes` each, and never more than its limit of memory in all. Programs may be executed from there, since Java's
-    libraries unpack native code. Volumes that hold something are read-only as well: left alone, the engine would make them
-    writable, on disk.
+    libraries unpack native code.
+
+    Args:
+        client: Of the engine.
+        user: The image's.
+        options: What the job allows.
+        volumes: Names of volumes, by where they are mounted, read-only.
     """
     private = f"uid={user.uid},gid={user.gid},mode=0700"
     tmpfs = {
         TMP: _tmpfs(options, "mode=1777"),
         **{path: _tmpfs(options, private) for path in user.bare if not _inside(path, TMP)},
     }
-    mounts = []
-    if volume is not None:
-        mounts.append(_mount(FILES, volume))
-    declared = {posixpath.normpath(path) for path in image.volumes} - set(tmpfs)
-    mounts += [_mount(path, None) for path in sorted(declared) if replaceable(path)]
+    mounts = [_mount(path, name, copy=path != FILES) for path, name in volumes.items()]
     return {
         **_base(client, options.network, mounts, tmpfs),
         "ReadonlyRootfs": True,
@@ -45,11 +47,22 @@ def limits(client: Any, image: Image, user: UserFacts, options: ContainerOptions
     }
 
 
-def idle(client: Any, image: Image, *, volume: str | None) -> dict[str, Any]:
-    """The host configuration of a container that never runs: to look into an image, to put files into a volume."""
-    declared = {posixpath.normpath(path): "" for path in image.volumes if replaceable(posixpath.normpath(path))}
-    mounts = [] if volume is None else [{**_mount(FILES, volume), "ReadOnly": False}]
-    return _base(client, "none", mounts, declared if volume is not None else {})
+def filled_volumes(image: Image, user: UserFacts) -> list[str]:
+    """Volumes of the image that hold something: left alone, the engine would make them writable, on disk, without a limit."""
+    declared = {posixpath.normpath(path) for path in image.volumes}
+    return sorted(path for path in declared - set(user.bare) if replaceable(path) and not _inside(path, TMP))
+
+
+def looking(client: Any) -> dict[str, Any]:
+    """The host configuration of a container that never runs, to look into an image."""
+    return _base(client, "none", [], {})
+
+
+def writing(client: Any, image: Image, volume: str) -> dict[str, Any]:
+    """The host configuration of a container that never runs, to put files into a volume."""
+    # Else the engine would fill the image's own volumes first.
+    skipped = {path: "" for path in map(posixpath.normpath, image.volumes) if replaceable(path)}
+    return _base(client, "none", [{**_mount(FILES, volume), "ReadOnly": False}], skipped)
 
 
 def environment(user: UserFacts) -> dict[str, str]:
@@ -76,15 +89,9 @@ def _tmpfs(options: ContainerOptions, more: str) -> str:
     return f"rw,exec,nosuid,nodev,size={options.tmp_bytes},{more}"
 
 
-def _mount(target: str, volume: str | None) -> dict[str, Any]:
-    """A named volume, or one of the container's own that starts with what the image has there."""
-    return {
-        "Type": "volume",
-        "Target": target,
-        "Source": volume or "",
-        "ReadOnly": True,
-        "VolumeOptions": {"NoCopy": volume is not None},
-    }
+def _mount(target: str, volume: str, *, copy: bool = False) -> dict[str, Any]:
+    """A volume; filled with what the image has there if it is to be a copy."""
+    return {"Type": "volume", "Target": target, "Source": volume, "ReadOnly": True, "VolumeOptions": {"NoCopy": not copy}}
 
 
 def _inside(path: str, folder: str) -> bool:

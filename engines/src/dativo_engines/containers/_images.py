@@ -221,8 +221,6 @@ def _cannot_pull(reference: str, platform: str | None, said: str) -> ConfigError
         return ConnectorError(
             f"cannot pull `{reference}`: the engine's disk is full", hint="`docker system prune`", retryable=True, facts=facts
         )
-    if re.search(r"invalid reference format|invalid repository", said, re.I):
-        return ConfigError(f"not an image: `{reference}`", hint="write `repository/name:tag`", facts=facts)
     if re.search(r"unauthorized|authentication|denied|manifest unknown|not found|does not exist|manifest for", said, re.I) and (
         not re.search(r"dial tcp|lookup|no such host", said, re.I)
     ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -18,17 +19,24 @@ STDOUT = 1
 PARTS = 1000
 
 
-def receiver(connection: Any) -> Callable[[memoryview], int]:
-    """How to read from what the SDK calls a socket: into a buffer, waiting as long as it takes, 0 at the end."""
+def own_connection(connection: Any) -> Any:
+    """A socket that waits as long as it takes and that nobody else closes, from what the SDK gives as the one of a container."""
     if isinstance(connection, io.RawIOBase):
-        fd = connection.fileno()
+        own = socket.socket(fileno=os.dup(connection.fileno()))
         # The SDK's timeout made it non-blocking; a source may be silent for hours.
-        os.set_blocking(fd, True)
-        return lambda view: os.readv(fd, [view])
+        own.settimeout(None)
+        connection._response.close()  # type: ignore[attr-defined]
+        return own
     connection.settimeout(None)
+    return connection
+
+
+def receiver(connection: Any) -> Callable[[memoryview], int]:
+    """How to read into a buffer: it gives the number of bytes, 0 at the end."""
     if hasattr(connection, "recv_into"):
         return lambda view: int(connection.recv_into(view))
 
+    # That of SSH.
     def receive(view: memoryview) -> int:
         data = connection.recv(len(view))
         view[: len(data)] = data

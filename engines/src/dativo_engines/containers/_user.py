@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import io
+import json
 import posixpath
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,63 +91,42 @@ def _entries(text: str, fields: int) -> Iterator[list[str]]:
 
 def _read(client: Any, container: str, path: str) -> str:
     """A text file of the image, links followed; nothing when there is none."""
-    from docker.errors import NotFound
-
     for _ in range(LINKS):
-        try:
-            with _archive(client, container, path) as (tar, target):
-                if target:
-                    path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-                    continue
-                entry = tar.next()
-                file = tar.extractfile(entry) if entry is not None and entry.isfile() else None
-                return file.read(LIMIT_BYTES).decode(errors="replace") if file is not None else ""
-        except (NotFound, tarfile.TarError):
-            return ""
+        with _archive(client, container, path) as (tar, target):
+            if target:
+                path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+                continue
+            entry = tar.next() if tar is not None else None
+            file = tar.extractfile(entry) if tar is not None and entry is not None and entry.isfile() else None
+            return file.read(LIMIT_BYTES).decode(errors="replace") if file is not None else ""
     return ""
 
 
 def _is_bare(client: Any, container: str, path: str) -> bool:
     """Whether a directory is missing, or holds nothing of use."""
-    from docker.errors import NotFound
-
-    try:
-        with _archive(client, container, path) as (tar, target):
-            for entry in () if target else tar:
-                inner = entry.name.partition("/")[2]
-                if not (entry.isdir() or of_no_use(inner)):
-                    return False
+    with _archive(client, container, path) as (tar, target):
+        if tar is None or target:
             return not target
-    except NotFound:
-        return True
-    except tarfile.TarError:
-        return False
+        for entry in tar:
+            inner = entry.name.partition("/")[2]
+            if not (entry.isdir() or inner in _SKELETON or inner.startswith((".cache/", ".local/state/"))):
+                return False
+    return True
 
 
 @contextlib.contextmanager
-def _archive(client: Any, container: str, path: str) -> Iterator[tuple[tarfile.TarFile, str]]:
-    """What is at the path, and where it leads if it is a link."""
-    parts, stat = client.get_archive(container, path, chunk_size=1 << 16)
-    stream = _Stream(parts)
-    try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
-            yield tar, (stat or {}).get("linkTarget") or ""
-    finally:
-        parts.close()
+def _archive(client: Any, container: str, path: str) -> Iterator[tuple[tarfile.TarFile | None, str]]:
+    """What is at the path, None if nothing is, and where it leads if it is a link.
 
-
-class _Stream(io.RawIOBase):
-    """Parts of bytes as a file."""
-
-    def __init__(self, parts: Iterator[bytes]) -> None:
-        self._parts = parts
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._rest = self._rest or next(self._parts, b"")
-        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
+    The SDK's own call leaves the connection open when not all is read, and a home can be large.
+    """
+    address = f"{client.base_url}/v{client.api_version}/containers/{container}/archive"
+    plain = {"Accept-Encoding": "identity"}
+    with client.get(address, params={"path": path}, headers=plain, stream=True, timeout=client.timeout) as response:
+        if response.status_code == 404:
+            yield None, ""
+            return
+        response.raise_for_status()
+        stat = json.loads(base64.b64decode(response.headers["x-docker-container-path-stat"]))
+        with tarfile.open(fileobj=response.raw, mode="r|") as tar:
+            yield tar, stat.get("linkTarget") or ""
