@@ -1,14 +1,18 @@
 //! Measures decoding and encoding on one core: `cargo run --release -p dativo-codec --example throughput [rows] [shape] [passes]`.
 //! With more than the usual seven passes, only decodes: that is for profilers.
 //!
-//! Shapes: `twelve` (default; 450-byte lines of twelve columns), `wide` (200 columns), `floats`, `strings`, `sparse` (keys come and go).
+//! Shapes: `twelve` (default; 450-byte lines of twelve columns), `wide` (200 columns), `floats`, `strings`, `sparse` (keys come and go),
+//! `users` (690-byte lines as Airbyte's faker writes them) and `users-singer` (the same records as a Singer tap's).
 
 use std::hint::black_box;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dativo_codec::{Builders, PlanOptions, StreamPlan, classify, encode_json_lines};
+use dativo_codec::{
+    Builders, MessageKind, PlanOptions, RecordFormat, StreamPlan, airbyte, classify,
+    encode_json_lines, singer,
+};
 
 struct Random(u64);
 
@@ -54,6 +58,38 @@ fn twelve(row: u64, random: &mut Random) -> String {
         random.next() % 90,
     )
 }
+
+fn user(row: u64, random: &mut Random) -> String {
+    let day = random.next() % 28 + 1;
+    format!(
+        concat!(
+            r#"{{"id":{},"created_at":"20{:02}-02-{:02}T11:53:10+00:00","updated_at":"2026-11-22T08:18:01+00:00","#,
+            r#""name":"John","title":"Mrs.","age":{},"email":"choices{}+1@duck.com","telephone":"1-688-539-{:04}","gender":"Fluid","#,
+            r#""language":"Khmer","academic_degree":"Master","nationality":"Latvian","occupation":"Hearing Therapist","height":"1.{:02}","#,
+            r#""blood_type":"AB+","weight":{},"address":{{"street_number":"{}","street_name":"Cecilia","city":"Bowling Green","#,
+            r#""state":"Mississippi","province":"Hawaii","postal_code":"{:05}","country_code":"MQ"}}}}"#
+        ),
+        row,
+        random.next() % 26,
+        day,
+        random.next() % 60 + 20,
+        random.next() % 1_000_000,
+        random.next() % 10_000,
+        random.next() % 100,
+        random.next() % 60 + 40,
+        random.next() % 1000,
+        random.next() % 100_000,
+    )
+}
+
+const USERS: &str = r#"{"properties": {"id": {"type": "integer"},
+ "created_at": {"type": "string", "format": "date-time", "airbyte_type": "timestamp_with_timezone"},
+ "updated_at": {"type": "string", "format": "date-time", "airbyte_type": "timestamp_with_timezone"},
+ "name": {"type": "string"}, "title": {"type": "string"}, "age": {"type": "integer"}, "email": {"type": "string"},
+ "telephone": {"type": "string"}, "gender": {"type": "string"}, "language": {"type": "string"},
+ "academic_degree": {"type": "string"}, "nationality": {"type": "string"}, "occupation": {"type": "string"},
+ "height": {"type": "string"}, "blood_type": {"type": "string"}, "weight": {"type": "integer"},
+ "address": {"type": "object", "properties": {"city": {"type": "string"}}}}}"#;
 
 const TWELVE: &str = r#"{"properties": {"id": {"type": "integer"}, "customer_id": {"type": "integer"}, "amount": {"type": "number"},
  "tax": {"type": ["null", "number"]}, "currency": {"type": "string"}, "status": {"type": "string"},
@@ -120,6 +156,19 @@ fn input(shape: &str, rows: u64) -> (String, Vec<u8>) {
                 });
                 line
             }
+            "users" => {
+                schema = USERS.to_owned();
+                let emitted_at = 1_795_335_481_918 + row;
+                let data = user(row, &mut random);
+                format!(
+                    r#"{{"type":"RECORD","record":{{"stream":"users","data":{data},"emitted_at":{emitted_at}}}}}"#
+                )
+            }
+            "users-singer" => {
+                schema = USERS.to_owned();
+                let record = user(row, &mut random);
+                format!(r#"{{"type":"RECORD","stream":"users","record":{record}}}"#)
+            }
             _ => twelve(row, &mut random),
         };
         lines.extend_from_slice(line.as_bytes());
@@ -133,7 +182,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nth(1)
         .map_or(Ok(200_000), |text| text.parse())?;
     let shape = std::env::args().nth(2).unwrap_or_default();
-    let (schema, lines) = input(&shape, rows);
+    if shape == "users" {
+        measure::<airbyte::AirbyteRecords, airbyte::Message>(&shape, rows)
+    } else {
+        measure::<singer::SingerRecords, singer::Message>(&shape, rows)
+    }
+}
+
+fn measure<F: RecordFormat, M: MessageKind>(
+    shape: &str,
+    rows: u64,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (schema, lines) = input(shape, rows);
     let passes: usize = std::env::args().nth(3).map_or(Ok(7), |text| text.parse())?;
     let plan = Arc::new(StreamPlan::compile(
         schema.as_bytes(),
@@ -143,7 +203,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = std::io::stdout().lock();
     let (mut decoding, mut encoding, mut written, mut kept) = (f64::MAX, f64::MAX, 0, 0);
     for _ in 0..passes {
-        let mut builders = Builders::new();
+        let mut builders = Builders::<F>::new();
         let mut text = Vec::new();
         let (mut at, mut number) = (0, 0);
         let (mut decoded, mut encoded) = (0.0, 0.0);
@@ -157,7 +217,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let line = &lines[at..at + length];
                 at += length + 1;
                 number += 1;
-                black_box(classify(line));
+                let _ = black_box(classify::<M>(line));
                 builders.decode_line(line, number, |_| Some(plan.clone()))?;
             }
             let built = builders.at(0).1.finish();

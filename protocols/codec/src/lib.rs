@@ -1,12 +1,13 @@
 //! Bytes of records to Arrow batches, and back: no I/O, no threads, no Python.
 //!
-//! The way of one Singer line:
+//! The way of one line:
 //!
-//! 1. [`classify`] says which message it is.
-//! 2. SCHEMA: [`parse_schema_message`], then [`StreamPlan::compile`] turns its JSON Schema into an Arrow schema once.
+//! 1. [`classify`] says which message of its protocol ([`singer::Message`], [`airbyte::Message`]) it is.
+//! 2. A stream's JSON Schema (a SCHEMA line, or the configured catalog: [`airbyte::parse_configured_catalog`]) becomes a
+//!    [`StreamPlan`], once.
 //! 3. RECORD (and [`LineKind::BrokenRecord`]): [`Builders::decode_line`] reads it in one pass into the stream's
 //!    [`BatchBuilder`], which it makes from the stream's plan when it meets the stream for the first time.
-//! 4. STATE, ACTIVATE_VERSION, BATCH: [`parse_state`], [`parse_activate_version`], [`parse_batch_message`].
+//! 4. Other messages: one function each in [`singer`] and [`airbyte`]. [`airbyte::MergedState`] keeps the newest states.
 //! 5. [`BatchBuilder::finish`] hands over a batch of rows and a batch of rejected records, and can be filled again.
 //!    [`unify()`] gives batches of one stream that differ only in the optional columns the same schema.
 //!
@@ -16,27 +17,29 @@
 //!
 //! No message of this crate ever contains a value of a record: values may be secrets. Names of columns and streams it does contain.
 
+pub mod airbyte;
 mod batch;
 mod columns;
 mod encode;
 mod json;
 mod keys;
+mod lines;
 mod optional;
 mod plan;
 mod rejects;
-mod singer;
+pub mod singer;
+mod stream_id;
 mod temporal;
 mod unify;
 
 pub use batch::{BatchBuilder, Built, Outcome, PushError, Pushed};
 pub use encode::{EncodeError, encode_json_lines};
+pub use lines::{
+    Builders, Decoded, LineError, LineKind, MessageError, MessageKind, RecordFormat, classify,
+};
 pub use plan::{Extra, Nested, OnBadValue, PlanOptions, SchemaError, StreamPlan};
 pub use rejects::{RejectsBuilder, rejects_schema};
-pub use singer::{
-    ActivateVersion, BatchFormat, BatchMessage, Builders, Compression, Decoded, LineError,
-    LineKind, MessageError, SchemaMessage, classify, parse_activate_version, parse_batch_message,
-    parse_schema_message, parse_state,
-};
+pub use stream_id::StreamId;
 pub use unify::{ROLE_KEY, unify};
 
 /// Name of the optional column that keeps properties outside the schema, as one JSON object per row.

@@ -33,6 +33,14 @@ impl OptionalColumn {
         self.rows.push(text);
     }
 
+    /// The text of `row`, which is the last one, taken out.
+    pub(crate) fn take(&mut self, row: usize) -> Option<Vec<u8>> {
+        let text =
+            (self.rows.len() == row + 1).then(|| self.rows.last_text().map(<[u8]>::to_vec))?;
+        self.rows.truncate(row);
+        text
+    }
+
     fn pad(&mut self, rows: usize) {
         while self.rows.len() < rows {
             self.rows.push_null();

@@ -5,9 +5,12 @@ mod common;
 use std::sync::Arc;
 
 use common::rows;
+use dativo_codec::singer::{
+    self, parse_activate_version, parse_batch_message, parse_schema_message,
+};
 use dativo_codec::{
-    Builders, Nested, OnBadValue, PlanOptions, StreamPlan, classify, parse_activate_version,
-    parse_batch_message, parse_schema_message, parse_state,
+    Builders, MessageKind, Nested, OnBadValue, PlanOptions, RecordFormat, StreamPlan, airbyte,
+    classify,
 };
 
 struct Random(u64);
@@ -67,7 +70,12 @@ fn line_count() -> i64 {
         .unwrap_or(20_000)
 }
 
-fn run(nested: Nested, on_bad_value: OnBadValue, seed: u64) {
+fn run<F: RecordFormat, M: MessageKind>(
+    good: &str,
+    nested: Nested,
+    on_bad_value: OnBadValue,
+    seed: u64,
+) {
     let options = PlanOptions {
         nested,
         on_bad_value,
@@ -76,12 +84,12 @@ fn run(nested: Nested, on_bad_value: OnBadValue, seed: u64) {
     let plan =
         Arc::new(StreamPlan::compile(SCHEMA.as_bytes(), &["i".to_owned()], &options).unwrap());
     let mut random = Random(seed);
-    let good = GOOD.replace('\n', "");
-    let mut pure = Builders::new();
+    let good = good.replace('\n', "");
+    let mut pure = Builders::<F>::new();
     pure.decode_line(good.as_bytes(), 1, |_| Some(plan.clone()))
         .unwrap();
     let expected = rows(&pure.at(0).1.finish()).remove(0);
-    let mut builders = Builders::new();
+    let mut builders = Builders::<F>::new();
     let (mut lines, mut kept, mut whole) = (0, 0, 0);
     for number in 0..line_count() {
         if number % 7 == 0 {
@@ -92,10 +100,10 @@ fn run(nested: Nested, on_bad_value: OnBadValue, seed: u64) {
             whole += 1;
         }
         let line = damaged(good.as_bytes(), &mut random);
-        let _ = classify(&line);
+        let _ = classify::<M>(&line);
         if builders
             .decode_line(&line, number, |stream| {
-                (stream == "s").then(|| plan.clone())
+                (*stream == "s".into()).then(|| plan.clone())
             })
             .is_ok()
         {
@@ -124,10 +132,20 @@ fn run(nested: Nested, on_bad_value: OnBadValue, seed: u64) {
 
 #[test]
 fn damaged_lines_neither_panic_nor_harm_others() {
-    run(Nested::Json, OnBadValue::Quarantine, 1);
-    run(Nested::Struct, OnBadValue::Quarantine, 2);
-    run(Nested::Json, OnBadValue::Null, 3);
-    run(Nested::Struct, OnBadValue::Null, 4);
+    for (seed, (nested, on_bad_value)) in (1..).zip([
+        (Nested::Json, OnBadValue::Quarantine),
+        (Nested::Struct, OnBadValue::Quarantine),
+        (Nested::Json, OnBadValue::Null),
+        (Nested::Struct, OnBadValue::Null),
+    ]) {
+        run::<singer::SingerRecords, singer::Message>(GOOD, nested, on_bad_value, seed);
+        let (start, rest) = GOOD.split_once(r#","stream":"s","record":"#).unwrap();
+        let (record, _) = rest.rsplit_once(r#","version""#).unwrap();
+        let good = format!(
+            r#"{start},"record":{{"stream":"s","data":{record},"emitted_at":1,"meta":{{"changes":[]}},"file_reference":null}}}}"#
+        );
+        run::<airbyte::AirbyteRecords, airbyte::Message>(&good, nested, on_bad_value, 10 * seed);
+    }
 }
 
 #[test]
@@ -143,8 +161,8 @@ fn damaged_messages_and_schemas_do_not_panic() {
     for _ in 0..20_000 {
         let line = damaged(lines[random.below(lines.len())].as_bytes(), &mut random);
         let _ = (
-            classify(&line),
-            parse_state(&line),
+            classify::<singer::Message>(&line),
+            singer::parse_state(&line),
             parse_activate_version(&line),
             parse_batch_message(&line),
         );
@@ -154,6 +172,36 @@ fn damaged_messages_and_schemas_do_not_panic() {
                 ..PlanOptions::default()
             };
             let _ = StreamPlan::compile(message.schema, &message.key_properties, &options);
+        }
+    }
+}
+
+#[test]
+fn damaged_airbyte_messages_do_not_panic() {
+    let mut random = Random(6);
+    let lines = [
+        r#"{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":"a","namespace":"n"},"stream_state":{"i":1}},"sourceStats":{"recordCount":20.0}}}"#,
+        r#"{"type":"STATE","state":{"type":"GLOBAL","global":{"shared_state":{"lsn":1},"stream_states":[{"stream_descriptor":{"name":"a"},"stream_state":{}}]}}}"#,
+        r#"{"type":"STATE","state":{"data":{"i":1}}}"#,
+        r#"{"type":"TRACE","trace":{"type":"STREAM_STATUS","emitted_at":1.5,"stream_status":{"stream_descriptor":{"name":"a"},"status":"RUNNING","reasons":[{"type":"RATE_LIMITED","rate_limited":{"quota_reset":17}}]}}}"#,
+        r#"{"type":"TRACE","trace":{"type":"ERROR","emitted_at":1.5,"error":{"message":"m","stack_trace":"\u00e9","failure_type":"config_error"}}}"#,
+        r#"{"type":"CONTROL","control":{"type":"CONNECTOR_CONFIG","emitted_at":1.5,"connectorConfig":{"config":{"a":1}}}}"#,
+        r#"{"streams":[{"stream":{"name":"a","json_schema":{"properties":{"i":{"$ref":"WellKnownTypes.json#/definitions/Integer"}}}},"sync_mode":"incremental","primary_key":[["i"]]}]}"#,
+    ];
+    let mut merged = airbyte::MergedState::new(None).unwrap();
+    for _ in 0..20_000 {
+        let line = damaged(lines[random.below(lines.len())].as_bytes(), &mut random);
+        let _ = (
+            classify::<airbyte::Message>(&line),
+            airbyte::parse_trace(&line),
+            airbyte::parse_control(&line),
+        );
+        if let Ok(state) = airbyte::parse_state(&line) {
+            merged.merge(&state.body, &Default::default());
+            airbyte::MergedState::new(Some(&merged.to_json())).unwrap();
+        }
+        for stream in airbyte::parse_configured_catalog(&line).unwrap_or_default() {
+            let _ = stream.plan(PlanOptions::default());
         }
     }
 }

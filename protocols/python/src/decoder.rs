@@ -1,12 +1,13 @@
-//! `SingerDecoder`.
+//! `SingerDecoder` and `AirbyteDecoder`.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dativo_codec::{Extra, Nested, OnBadValue};
-use dativo_stream::{Closer, Counters, Decoder, Failure, Next, Options};
+use dativo_codec::{Extra, Nested, OnBadValue, StreamId};
+use dativo_stream::{AirbyteInput, Closer, Counters, Decoder, Failure, Next, Options};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
@@ -62,11 +63,62 @@ impl Closable {
     }
 }
 
-#[pyclass(frozen, module = "dativo_protocols._codec")]
-pub struct SingerDecoder(Closable);
+/// A decoder of one protocol: its constructor, and what they all have.
+macro_rules! decoder {
+    ($name:ident { $($constructor:tt)* }) => {
+        #[pyclass(frozen, module = "dativo_protocols._codec")]
+        pub struct $name(Closable);
 
-#[pymethods]
-impl SingerDecoder {
+        #[pymethods]
+        impl $name {
+            $($constructor)*
+
+            fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+                this
+            }
+
+            fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+                let event = self.0.next(py)?;
+                event.map(|event| messages::message(py, event)).transpose()
+            }
+
+            fn close(&self, py: Python<'_>) {
+                self.0.close(py);
+            }
+
+            #[getter]
+            fn rows_in<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+                let rows = PyDict::new(py);
+                for (stream, count) in self.0.counters.rows_in() {
+                    rows.set_item(messages::stream_id(py, &stream)?, count)?;
+                }
+                Ok(rows)
+            }
+
+            #[getter]
+            fn bytes_in(&self) -> u64 {
+                self.0.counters.bytes_in()
+            }
+
+            #[getter]
+            fn lines_in(&self) -> u64 {
+                self.0.counters.lines_in()
+            }
+
+            #[getter]
+            fn idle_seconds(&self) -> f64 {
+                self.0.counters.idle().as_secs_f64()
+            }
+
+            #[getter]
+            fn superseded_states(&self) -> u64 {
+                self.0.counters.superseded_states()
+            }
+        }
+    };
+}
+
+decoder!(SingerDecoder {
     #[new]
     #[pyo3(signature = (
         fd,
@@ -92,88 +144,106 @@ impl SingerDecoder {
         memory_budget_bytes: usize,
         threads: usize,
     ) -> PyResult<Self> {
+        let by_name = |name: &Bound<'_, PyAny>| {
+            PyResult::Ok(StreamId::from(name.extract::<String>()?.as_str()))
+        };
         let options = Options {
-            on_bad_value: choice(
-                "on_bad_value",
-                on_bad_value,
-                &[
-                    ("quarantine", OnBadValue::Quarantine),
-                    ("null", OnBadValue::Null),
-                    ("fail", OnBadValue::Fail),
-                ],
-            )?,
-            nested: choice(
-                "nested",
-                nested,
-                &[("json", Nested::Json), ("struct", Nested::Struct)],
-            )?,
-            extra: choice(
-                "extra",
-                extra,
-                &[("keep", Extra::Keep), ("drop", Extra::Drop)],
-            )?,
-            fields: mapping(fields, |names| {
-                Ok(names
-                    .extract::<Vec<String>>()?
-                    .into_iter()
-                    .collect::<HashSet<_>>())
-            })?,
-            types: mapping(types, |names| {
-                mapping(Some(names.cast()?), |name| name.extract::<String>())
-            })?,
             max_record_bytes,
             memory_budget_bytes,
             threads,
+            ..choices(on_bad_value, nested, extra, fields, types, by_name)?
         };
-        Ok(Self(Closable::new(Decoder::singer(
-            duplicate(fd)?,
-            options,
-        )?)))
+        let decoder = Decoder::singer(duplicate(fd)?, options)?;
+        Ok(Self(Closable::new(decoder)))
     }
+});
 
-    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        this
+decoder!(AirbyteDecoder {
+    #[new]
+    #[pyo3(signature = (
+        fd,
+        *,
+        catalog = None,
+        state = None,
+        on_bad_value = "quarantine",
+        nested = "json",
+        extra = "keep",
+        fields = None,
+        types = None,
+        max_record_bytes = 134_217_728,
+        memory_budget_bytes = 100_663_296,
+        threads = 0,
+    ))]
+    #[allow(clippy::too_many_arguments)] // They are keywords.
+    fn new(
+        py: Python<'_>,
+        fd: RawFd,
+        catalog: Option<&[u8]>,
+        state: Option<&[u8]>,
+        on_bad_value: &str,
+        nested: &str,
+        extra: &str,
+        fields: Option<&Bound<'_, PyMapping>>,
+        types: Option<&Bound<'_, PyMapping>>,
+        max_record_bytes: usize,
+        memory_budget_bytes: usize,
+        threads: usize,
+    ) -> PyResult<Self> {
+        let by_identity = |stream: &Bound<'_, PyAny>| {
+            let (name, namespace) = stream.extract::<(String, Option<String>)>()?;
+            PyResult::Ok(StreamId::new(name, namespace.as_deref()))
+        };
+        let options = Options {
+            max_record_bytes,
+            memory_budget_bytes,
+            threads,
+            ..choices(on_bad_value, nested, extra, fields, types, by_identity)?
+        };
+        let catalog = catalog.filter(|catalog| !catalog.is_empty());
+        let input = AirbyteInput::new(catalog, state, &options)
+            .map_err(|failure| errors::failure(py, failure))?;
+        let decoder = Decoder::airbyte(duplicate(fd)?, input, options)?;
+        Ok(Self(Closable::new(decoder)))
     }
+});
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.0
-            .next(py)?
-            .map(|event| messages::message(py, event))
-            .transpose()
-    }
-
-    fn close(&self, py: Python<'_>) {
-        self.0.close(py);
-    }
-
-    #[getter]
-    fn rows_in<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let rows = PyDict::new(py);
-        for (stream, count) in self.0.counters.rows_in() {
-            rows.set_item(messages::stream_id(py, &stream)?, count)?;
-        }
-        Ok(rows)
-    }
-
-    #[getter]
-    fn bytes_in(&self) -> u64 {
-        self.0.counters.bytes_in()
-    }
-
-    #[getter]
-    fn lines_in(&self) -> u64 {
-        self.0.counters.lines_in()
-    }
-
-    #[getter]
-    fn idle_seconds(&self) -> f64 {
-        self.0.counters.idle().as_secs_f64()
-    }
-
-    #[getter]
-    fn superseded_states(&self) -> u64 {
-        self.0.counters.superseded_states()
-    }
+/// What is there to choose in every protocol. Streams are named as `id` reads them.
+fn choices(
+    on_bad_value: &str,
+    nested: &str,
+    extra: &str,
+    fields: Option<&Bound<'_, PyMapping>>,
+    types: Option<&Bound<'_, PyMapping>>,
+    id: impl Fn(&Bound<'_, PyAny>) -> PyResult<StreamId> + Copy,
+) -> PyResult<Options> {
+    let text = |name: &Bound<'_, PyAny>| name.extract::<String>();
+    Ok(Options {
+        on_bad_value: choice(
+            "on_bad_value",
+            on_bad_value,
+            &[
+                ("quarantine", OnBadValue::Quarantine),
+                ("null", OnBadValue::Null),
+                ("fail", OnBadValue::Fail),
+            ],
+        )?,
+        nested: choice(
+            "nested",
+            nested,
+            &[("json", Nested::Json), ("struct", Nested::Struct)],
+        )?,
+        extra: choice(
+            "extra",
+            extra,
+            &[("keep", Extra::Keep), ("drop", Extra::Drop)],
+        )?,
+        fields: mapping(fields, id, |names| {
+            let names = names.extract::<Vec<String>>()?;
+            Ok(names.into_iter().collect::<HashSet<_>>())
+        })?,
+        types: mapping(types, id, |names| mapping(Some(names.cast()?), text, text))?,
+        ..Options::default()
+    })
 }
 
 /// A descriptor of our own, so that the caller may close his at any time.
@@ -203,17 +273,18 @@ fn choice<T: Copy>(option: &str, given: &str, choices: &[(&str, T)]) -> PyResult
     })
 }
 
-fn mapping<T>(
+fn mapping<K: Eq + Hash, T>(
     given: Option<&Bound<'_, PyMapping>>,
+    key: impl Fn(&Bound<'_, PyAny>) -> PyResult<K>,
     value: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>,
-) -> PyResult<HashMap<String, T>> {
+) -> PyResult<HashMap<K, T>> {
     let Some(given) = given else {
         return Ok(HashMap::new());
     };
     let mut converted = HashMap::new();
     for item in given.items()?.iter() {
-        let (key, item): (String, Bound<'_, PyAny>) = item.extract()?;
-        converted.insert(key, value(&item)?);
+        let (name, item): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        converted.insert(key(&name)?, value(&item)?);
     }
     Ok(converted)
 }

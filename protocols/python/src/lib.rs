@@ -13,7 +13,7 @@ mod _codec {
     #[pymodule_export]
     use crate::arrow::{ArrowBatch, ArrowSchema};
     #[pymodule_export]
-    use crate::decoder::SingerDecoder;
+    use crate::decoder::{AirbyteDecoder, SingerDecoder};
     #[pymodule_export]
     use crate::lines::{JsonLinesDecoder, decode_json_lines, encode_json_lines};
 }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dativo_codec::{Compression, Extra, OnBadValue, StreamPlan};
+use dativo_codec::singer::Compression;
+use dativo_codec::{Extra, OnBadValue, StreamPlan};
 use dativo_stream::{Decoder, Event, Options};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

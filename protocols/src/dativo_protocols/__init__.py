@@ -1,6 +1,6 @@
 """Messages of every protocol, their codecs, and the error tree."""
 
-from dativo_protocols._codec import SingerDecoder, decode_json_lines, encode_json_lines
+from dativo_protocols._codec import AirbyteDecoder, SingerDecoder, decode_json_lines, encode_json_lines
 from dativo_protocols._messages import (
     ArrowArrayExportable,
     ArrowSchemaExportable,
@@ -34,6 +34,7 @@ from dativo_protocols.errors import (
 )
 
 __all__ = [
+    "AirbyteDecoder",
     "ArrowArrayExportable",
     "ArrowSchemaExportable",
     "Batch",

@@ -7,6 +7,7 @@ from typing import Literal, final
 from dativo_protocols._messages import ArrowArrayExportable, ArrowSchemaExportable, Message, StreamId
 
 __all__ = [
+    "AirbyteDecoder",
     "ArrowBatch",
     "ArrowSchema",
     "JsonLinesDecoder",
@@ -95,6 +96,88 @@ class SingerDecoder:
     @property
     def rows_in(self) -> dict[StreamId, int]:
         """Records seen per stream, broken ones (`_unknown` where they do not say) and those of BATCH files decoded here too."""
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes read."""
+
+    @property
+    def lines_in(self) -> int:
+        """Lines read, blank ones too."""
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long there has been nothing to read; 0.0 while there is, and while a slow caller holds the input back."""
+
+    @property
+    def superseded_states(self) -> int:
+        """States that were not given because a later one covers more."""
+
+@final
+class AirbyteDecoder:
+    """Decodes what an Airbyte source writes, with the order, bounds and options of `SingerDecoder`.
+
+    Streams are those of the configured catalog, whose schemas give the columns. Every column may be null, keys too, because
+    sources leave nulls out. The `Schema` of a stream comes before its first batch; those of streams that sent no record come
+    at the end of an input that ended well. A key with properties within others is no key of columns: such a `Schema` has none.
+
+    A `State` holds all that the source must be given the next time: `state`, with every state merged that it has said since. A
+    stream's own state covers that stream's rows. So rows of streams that are read incrementally, which come in turns, wait for
+    their states; where memory does not allow that, states wait instead, until there is one that covers all rows given. The last
+    state of an input that ends well is always given.
+
+    LOG, TRACE, CONTROL, SPEC, CATALOG and CONNECTION_STATUS become messages as soon as their turn comes; rows sent before them
+    may come later. Changes that the source says it made to a record (`meta.changes`) are in `_dativo_changes`, its file
+    reference is in `_dativo_extra` as `_airbyte_file_reference`.
+
+    Args:
+        fd: As in `SingerDecoder`.
+        catalog: The ConfiguredAirbyteCatalog as handed to the source. None or empty where it is not to read: a RECORD is an
+            error then.
+        state: The state handed to the source: a list of states, or a bare LEGACY one.
+        fields: Per stream, the properties to keep; a stream that is missing keeps all.
+        types: Per stream and column, a type that beats the schema's.
+
+    Raises:
+        ValueError: An option has no such value.
+        OSError: `fd` is not open.
+        ConfigError: `catalog` or `state` is none, or `types` name an unknown type.
+        ConnectorError: A schema of the catalog refers to nothing. Facts: `stream`.
+    """
+
+    def __new__(
+        cls,
+        fd: int,
+        *,
+        catalog: bytes | None = None,
+        state: bytes | None = None,
+        on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine",
+        nested: Literal["json", "struct"] = "json",
+        extra: Literal["keep", "drop"] = "keep",
+        fields: Mapping[StreamId, Sequence[str]] | None = None,
+        types: Mapping[StreamId, Mapping[str, str]] | None = None,
+        max_record_bytes: int = 134_217_728,
+        memory_budget_bytes: int = 100_663_296,
+        threads: int = 0,
+    ) -> AirbyteDecoder: ...
+    def __iter__(self) -> AirbyteDecoder: ...
+    def __next__(self) -> Message:
+        """The next message; waits for it without the GIL, and reacts to signals meanwhile.
+
+        Raises:
+            StopIteration: The input ended well, and everything was given. Whether the source is done, its exit status says.
+            ConnectorError: The input breaks the protocol, ends in the middle of a line, has a RECORD of a stream that is not
+                in the catalog, or a state whose `sourceStats` do not agree with the records that came; or the decoder was
+                closed before its end. Raised once, after all messages before that place. Facts: `stream`, `line`.
+            ContractError: A bad value or record, and `on_bad_value` is `fail`. Facts: `stream`, `line`, `column`.
+        """
+
+    def close(self) -> None:
+        """Ends the threads and closes the duplicate of `fd`; from any thread, also while another one waits in `__next__`."""
+
+    @property
+    def rows_in(self) -> dict[StreamId, int]:
+        """Records seen per stream, and broken ones (`_unknown` where they do not say)."""
 
     @property
     def bytes_in(self) -> int:

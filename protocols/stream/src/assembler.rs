@@ -4,18 +4,23 @@
 //! arrives before the candidate was given out, it takes its place and covers the open rows too; otherwise the candidate goes out
 //! right behind the covered rows, and before any open one. So whatever has been given out, the last state among it covers exactly
 //! the batches before it.
+//!
+//! Where streams say states of their own (Airbyte), a state covers the rows of its stream alone. Those of other such streams stay
+//! open, and wait for theirs; when they cannot, because memory is short or only one stream has any, they are given out, and
+//! the stream is *ahead*: no state goes out until its own has come. Rows of streams that say none are covered by any.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
-use dativo_codec::unify;
+use dativo_codec::{StreamId, unify};
 
 use crate::budget::{Budget, Permit};
 use crate::event::{Event, nbytes};
+use crate::sequencer::Scope;
 use crate::work::Output;
 
 /// A batch of so many rows, or bytes, is not small.
@@ -104,15 +109,27 @@ fn concat(group: Vec<RecordBatch>) -> Result<Option<RecordBatch>, ArrowError> {
 }
 
 struct Slot {
-    stream: Arc<str>,
+    stream: StreamId,
     covered: Pending,
     open: Pending,
+    /// Whether it says states of its own.
+    stateful: bool,
+    /// Whether rows were given out that no state of its own covers.
+    ahead: bool,
+}
+
+impl Slot {
+    /// Whether no state has to wait for this stream's.
+    fn is_settled(&self) -> bool {
+        !self.stateful || (self.open.is_empty() && !self.ahead)
+    }
 }
 
 /// Orders what the decoders made into events.
 pub(crate) struct Assembler {
     slots: Vec<Slot>,
-    places: HashMap<Arc<str>, usize>,
+    places: HashMap<StreamId, usize>,
+    stateful: HashSet<StreamId>,
     candidate: Option<Vec<u8>>,
     ready: VecDeque<(Event, usize)>,
     pending_limit: usize,
@@ -126,10 +143,12 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    pub(crate) fn new(budget: &Arc<Budget>) -> Self {
+    /// `stateful` are the streams that say states of their own.
+    pub(crate) fn new(budget: &Arc<Budget>, stateful: HashSet<StreamId>) -> Self {
         Self {
             slots: Vec::new(),
             places: HashMap::new(),
+            stateful,
             candidate: None,
             ready: VecDeque::new(),
             pending_limit: budget.limit() / 3,
@@ -175,8 +194,12 @@ impl Assembler {
             let before = open.bytes;
             open.add(output.batch, output.rejects)?;
             self.pending_bytes = self.pending_bytes + open.bytes - before;
-            if open.is_enough() && !has_candidate {
-                self.flush_open(place)?;
+            if open.is_enough() {
+                // A stream that is ahead holds the candidate back: its rows may as well go before it.
+                let ahead = self.slots[place].ahead;
+                if ahead || (!has_candidate && self.may_flow(place)) {
+                    self.flush_open(place)?;
+                }
             }
         }
         if self.pending_bytes > self.pending_limit {
@@ -190,13 +213,25 @@ impl Assembler {
         Ok(())
     }
 
-    /// Takes a state that came at this byte of the input.
-    pub(crate) fn state(&mut self, data: Vec<u8>, position: u64) -> Result<(), ArrowError> {
+    /// Takes a state that came at this byte of the input, and says all that the one before said.
+    pub(crate) fn state(
+        &mut self,
+        data: Vec<u8>,
+        scope: &Scope,
+        position: u64,
+    ) -> Result<(), ArrowError> {
         if self.candidate.replace(data).is_some() {
             self.superseded += 1;
         }
         for slot in &mut self.slots {
-            slot.covered.append(std::mem::take(&mut slot.open));
+            let is_covered = match scope {
+                Scope::All => true,
+                Scope::Streams(streams) => !slot.stateful || streams.contains(&slot.stream),
+            };
+            if is_covered {
+                slot.covered.append(std::mem::take(&mut slot.open));
+                slot.ahead = false;
+            }
         }
         let due = position.saturating_sub(self.last_state_position) >= BARRIER_BYTES
             || self.last_state_at.elapsed() >= BARRIER_AGE;
@@ -222,7 +257,7 @@ impl Assembler {
     }
 
     /// Takes a new schema: the stream's rows of the old one go first.
-    pub(crate) fn schema(&mut self, stream: &Arc<str>, event: Event) -> Result<(), ArrowError> {
+    pub(crate) fn schema(&mut self, stream: &StreamId, event: Event) -> Result<(), ArrowError> {
         let place = self.place(stream);
         if self.slots[place].open.is_empty() {
             self.flush_covered(place)?;
@@ -236,7 +271,7 @@ impl Assembler {
     }
 
     /// Takes an event that concerns the stream's rows before it and after it, and that no earlier state may cover.
-    pub(crate) fn barrier(&mut self, stream: &Arc<str>, event: Event) -> Result<(), ArrowError> {
+    pub(crate) fn barrier(&mut self, stream: &StreamId, event: Event) -> Result<(), ArrowError> {
         self.give_candidate()?;
         let place = self.place(stream);
         self.flush_open(place)?;
@@ -246,15 +281,40 @@ impl Assembler {
     }
 
     /// Takes an event whose place does not matter.
-    pub(crate) fn log(&mut self, event: Event) {
+    pub(crate) fn aside(&mut self, event: Event) {
         self.push(event);
+        self.settle();
     }
 
-    /// Gives out everything, in order.
+    /// Gives out all rows, in order; and the candidate, unless it must wait for another one.
     pub(crate) fn flush(&mut self) -> Result<(), ArrowError> {
         self.give_candidate()?;
         for place in 0..self.slots.len() {
             self.flush_open(place)?;
+        }
+        self.pending_since = self.waits().then(Instant::now);
+        self.settle();
+        Ok(())
+    }
+
+    /// Gives out what has waited for long, but for rows that wait for their stream's state.
+    pub(crate) fn flush_old(&mut self) -> Result<(), ArrowError> {
+        self.give_candidate()?;
+        for place in 0..self.slots.len() {
+            if self.slots[place].ahead || self.may_flow(place) {
+                self.flush_open(place)?;
+            }
+        }
+        self.pending_since = self.waits().then(Instant::now);
+        self.settle();
+        Ok(())
+    }
+
+    /// Gives out everything: there will be no other state.
+    pub(crate) fn finish(&mut self) -> Result<(), ArrowError> {
+        self.flush()?;
+        if let Some(state) = self.candidate.take() {
+            self.push(Event::State(state));
         }
         self.pending_since = None;
         self.settle();
@@ -265,27 +325,43 @@ impl Assembler {
         self.candidate.is_some() || self.pending_bytes > 0
     }
 
-    fn place(&mut self, stream: &Arc<str>) -> usize {
+    fn place(&mut self, stream: &StreamId) -> usize {
         if let Some(place) = self.places.get(stream) {
             return *place;
         }
         let place = self.slots.len();
-        self.places.insert(Arc::clone(stream), place);
+        self.places.insert(stream.clone(), place);
         self.slots.push(Slot {
-            stream: Arc::clone(stream),
+            stream: stream.clone(),
             covered: Pending::default(),
             open: Pending::default(),
+            stateful: self.stateful.contains(stream),
+            ahead: false,
         });
         place
     }
 
+    /// Whether open rows of this stream may go out without harm: no other one's state will have to wait for this one's.
+    fn may_flow(&self, place: usize) -> bool {
+        let mut others = self.slots.iter().enumerate();
+        !self.slots[place].stateful
+            || others.all(|(other, slot)| other == place || slot.is_settled())
+    }
+
+    /// Gives out what the candidate covers, and the candidate, unless a stream is ahead of it.
     fn give_candidate(&mut self) -> Result<(), ArrowError> {
-        let Some(state) = self.candidate.take() else {
+        if self.candidate.is_none() {
             return Ok(());
-        };
+        }
         for place in 0..self.slots.len() {
             self.flush_covered(place)?;
         }
+        if self.slots.iter().any(|slot| slot.ahead) {
+            return Ok(());
+        }
+        let Some(state) = self.candidate.take() else {
+            return Ok(());
+        };
         self.push(Event::State(state));
         self.last_state_at = Instant::now();
         Ok(())
@@ -311,19 +387,21 @@ impl Assembler {
     }
 
     fn flush_open(&mut self, place: usize) -> Result<(), ArrowError> {
-        let pending = std::mem::take(&mut self.slots[place].open);
+        let slot = &mut self.slots[place];
+        let pending = std::mem::take(&mut slot.open);
+        slot.ahead |= slot.stateful && !pending.is_empty();
         self.give(place, pending)
     }
 
     fn give(&mut self, place: usize, pending: Pending) -> Result<(), ArrowError> {
         self.pending_bytes -= pending.bytes;
-        let stream = Arc::clone(&self.slots[place].stream);
+        let stream = self.slots[place].stream.clone();
         for batch in join(pending.batches)? {
-            let stream = Arc::clone(&stream);
+            let stream = stream.clone();
             self.push(Event::Batch { stream, batch });
         }
         for batch in join(pending.rejects)? {
-            let stream = Arc::clone(&stream);
+            let stream = stream.clone();
             self.push(Event::Rejects { stream, batch });
         }
         Ok(())
@@ -353,7 +431,7 @@ mod tests {
         let values = Int64Array::from_iter_values(values);
         batch = RecordBatch::try_new(batch.schema(), vec![Arc::new(values)]).unwrap();
         Output {
-            stream: Arc::from(stream),
+            stream: stream.into(),
             seen: batch.num_rows() as u64,
             batch: Some(batch),
             rejects: None,
@@ -386,7 +464,7 @@ mod tests {
     #[test]
     fn small_batches_are_joined_and_large_ones_pass() {
         let budget = Budget::new(96 << 20);
-        let mut assembler = Assembler::new(&budget);
+        let mut assembler = Assembler::new(&budget, HashSet::new());
         for _ in 0..3 {
             add(&mut assembler, &budget, rows("a", 0..10));
             add(&mut assembler, &budget, rows("b", 0..10));
@@ -402,12 +480,14 @@ mod tests {
     #[test]
     fn a_state_waits_for_its_successor_unless_enough_was_read() {
         let budget = Budget::new(96 << 20);
-        let mut assembler = Assembler::new(&budget);
+        let mut assembler = Assembler::new(&budget, HashSet::new());
         add(&mut assembler, &budget, rows("a", 0..1));
-        assembler.state(b"s1".to_vec(), 100).unwrap();
+        assembler.state(b"s1".to_vec(), &Scope::All, 100).unwrap();
         add(&mut assembler, &budget, rows("a", 1..3));
         assert_eq!(given(&mut assembler), [""; 0]);
-        assembler.state(b"s2".to_vec(), 9 << 20).unwrap();
+        assembler
+            .state(b"s2".to_vec(), &Scope::All, 9 << 20)
+            .unwrap();
         assert_eq!(given(&mut assembler), ["a:3", "s2"]);
         assert_eq!(assembler.superseded(), 1);
     }
@@ -415,9 +495,9 @@ mod tests {
     #[test]
     fn rows_behind_a_state_are_not_given_before_it() {
         let budget = Budget::new(96 << 20);
-        let mut assembler = Assembler::new(&budget);
+        let mut assembler = Assembler::new(&budget, HashSet::new());
         add(&mut assembler, &budget, rows("a", 0..1));
-        assembler.state(b"s1".to_vec(), 100).unwrap();
+        assembler.state(b"s1".to_vec(), &Scope::All, 100).unwrap();
         add(&mut assembler, &budget, rows("b", 0..20_000));
         assert_eq!(given(&mut assembler), [""; 0]);
         assembler.flush().unwrap();
@@ -427,12 +507,12 @@ mod tests {
     #[test]
     fn a_new_schema_comes_behind_the_rows_of_the_old_one() {
         let budget = Budget::new(96 << 20);
-        let mut assembler = Assembler::new(&budget);
-        let (a, b) = (Arc::from("a"), Arc::from("b"));
+        let mut assembler = Assembler::new(&budget, HashSet::new());
+        let (a, b) = ("a".into(), "b".into());
         assembler.schema(&a, log("schema a")).unwrap();
         add(&mut assembler, &budget, rows("a", 0..1));
         assembler.schema(&b, log("schema b")).unwrap();
-        assembler.state(b"s1".to_vec(), 100).unwrap();
+        assembler.state(b"s1".to_vec(), &Scope::All, 100).unwrap();
         add(&mut assembler, &budget, rows("a", 0..2));
         assembler.schema(&a, log("schema a2")).unwrap();
         assert_eq!(
@@ -444,17 +524,17 @@ mod tests {
     #[test]
     fn a_version_is_covered_by_no_earlier_state() {
         let budget = Budget::new(96 << 20);
-        let mut assembler = Assembler::new(&budget);
+        let mut assembler = Assembler::new(&budget, HashSet::new());
         add(&mut assembler, &budget, rows("b", 0..1));
-        assembler.state(b"s1".to_vec(), 100).unwrap();
-        assembler.barrier(&Arc::from("a"), log("version")).unwrap();
+        assembler.state(b"s1".to_vec(), &Scope::All, 100).unwrap();
+        assembler.barrier(&"a".into(), log("version")).unwrap();
         assert_eq!(given(&mut assembler), ["b:1", "s1", "version"]);
     }
 
     #[test]
     fn many_streams_stay_within_their_share_of_the_budget() {
         let budget = Budget::new(6 << 20);
-        let mut assembler = Assembler::new(&budget);
+        let mut assembler = Assembler::new(&budget, HashSet::new());
         let mut given_rows = 0;
         for round in 0..400 {
             for stream in 0..100 {
@@ -478,6 +558,72 @@ mod tests {
             given_rows += batch.num_rows();
         }
         assert_eq!(given_rows, 400 * 100 * 50);
+        assert_eq!(budget.used(), 0);
+    }
+
+    fn stateful() -> (Arc<Budget>, Assembler) {
+        let budget = Budget::new(6 << 20);
+        let assembler = Assembler::new(&budget, HashSet::from(["a".into(), "b".into()]));
+        (budget, assembler)
+    }
+
+    fn say(assembler: &mut Assembler, state: &str, stream: &str) {
+        let scope = Scope::Streams(vec![stream.into()]);
+        let data = state.as_bytes().to_vec();
+        assembler.state(data, &scope, 100).unwrap();
+    }
+
+    #[test]
+    fn a_stream_s_state_leaves_rows_of_others_open() {
+        let (budget, mut assembler) = stateful();
+        add(&mut assembler, &budget, rows("a", 0..1));
+        add(&mut assembler, &budget, rows("b", 0..2));
+        add(&mut assembler, &budget, rows("c", 0..3));
+        say(&mut assembler, "a1", "a");
+        assembler.flush_old().unwrap();
+        assert_eq!(given(&mut assembler), ["a:1", "c:3", "a1", "b:2"]);
+        say(&mut assembler, "b1", "b");
+        assembler.finish().unwrap();
+        assert_eq!(given(&mut assembler), ["b1"]);
+    }
+
+    #[test]
+    fn rows_of_streams_in_turns_wait_for_their_states() {
+        let (budget, mut assembler) = stateful();
+        add(&mut assembler, &budget, rows("a", 0..10_000));
+        assert_eq!(given(&mut assembler), ["a:10000"]);
+        add(&mut assembler, &budget, rows("b", 0..10_000));
+        assembler.flush_old().unwrap();
+        assert_eq!(given(&mut assembler), [""; 0]);
+        say(&mut assembler, "a1", "a");
+        assembler.flush_old().unwrap();
+        assert_eq!(given(&mut assembler), ["a1", "b:10000"]);
+    }
+
+    #[test]
+    fn a_state_waits_for_the_states_of_streams_that_are_ahead() {
+        let (budget, mut assembler) = stateful();
+        add(&mut assembler, &budget, rows("a", 0..1));
+        add(&mut assembler, &budget, rows("b", 0..2));
+        assembler.flush().unwrap();
+        assert_eq!(given(&mut assembler), ["a:1", "b:2"]);
+        say(&mut assembler, "a1", "a");
+        assembler.flush().unwrap();
+        assert_eq!(given(&mut assembler), [""; 0]);
+        say(&mut assembler, "a1b1", "b");
+        assembler.flush().unwrap();
+        assert_eq!(given(&mut assembler), ["a1b1"]);
+    }
+
+    #[test]
+    fn the_end_gives_a_state_that_waited() {
+        let (budget, mut assembler) = stateful();
+        add(&mut assembler, &budget, rows("b", 0..2));
+        assembler.flush().unwrap();
+        say(&mut assembler, "a1", "a");
+        assembler.finish().unwrap();
+        assert_eq!(given(&mut assembler), ["b:2", "a1"]);
+        assert!(assembler.is_empty());
         assert_eq!(budget.used(), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! A decoder: its threads, and the consumer's side of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -12,8 +12,10 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use dativo_codec::{Compression, OnBadValue, StreamPlan};
+use dativo_codec::singer::Compression;
+use dativo_codec::{OnBadValue, StreamId, StreamPlan};
 
+use crate::airbyte::{Airbyte, AirbyteInput};
 use crate::assembler::{Assembler, BARRIER_AGE};
 use crate::budget::Budget;
 use crate::chunk::Pool;
@@ -22,8 +24,9 @@ use crate::failure::{Failure, FailureKind};
 use crate::input::{Gauge, Source, Stop};
 use crate::options::Options;
 use crate::records::Records;
-use crate::sequencer::{Item, Outlet, Sequencer, Shared, decompressed};
-use crate::work::{Part, Task, Worker};
+use crate::sequencer::{Item, Outlet, Protocol, Sequencer, Shared};
+use crate::singer::{Singer, decompressed};
+use crate::work::{Part, Registry, Task, Worker};
 
 /// Items on their way to the consumer. The budget bounds their bytes; this bounds those that have none.
 const ITEMS: usize = 1024;
@@ -45,12 +48,12 @@ pub struct Counters {
     gauge: Arc<Gauge>,
     superseded: Arc<AtomicU64>,
     superseded_later: AtomicU64,
-    rows_in: Mutex<HashMap<Arc<str>, u64>>,
+    rows_in: Mutex<HashMap<StreamId, u64>>,
 }
 
 impl Counters {
     /// Records seen per stream, broken ones and those of BATCH files that were decoded here too.
-    pub fn rows_in(&self) -> HashMap<Arc<str>, u64> {
+    pub fn rows_in(&self) -> HashMap<StreamId, u64> {
         self.rows_in
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -93,6 +96,14 @@ impl Closer {
     }
 }
 
+/// What bounds a decoder.
+struct Limits {
+    threads: usize,
+    on_bad_value: OnBadValue,
+    budget: usize,
+    chunk: usize,
+}
+
 enum Ended {
     Well,
     Badly,
@@ -127,21 +138,40 @@ impl Decoder {
     /// # Errors
     /// When the system gives no pipe or thread.
     pub fn singer(fd: OwnedFd, options: Options) -> io::Result<Self> {
-        let (threads, on_bad_value, budget, chunk) = (
-            options.decoder_threads(),
-            options.on_bad_value,
-            options.memory_budget_bytes,
-            options.chunk_bytes(),
-        );
-        Self::start(
-            threads,
-            on_bad_value,
-            budget,
-            chunk,
-            move |shared, outlet| {
-                Sequencer::new(options, shared, outlet).run(Source::Descriptor(fd));
-            },
+        Self::messages(
+            fd,
+            options,
+            Registry::new(),
+            HashSet::new(),
+            Singer::default(),
         )
+    }
+
+    /// Decodes Airbyte messages from a pipe, socket or file.
+    ///
+    /// # Errors
+    /// When the system gives no pipe or thread.
+    pub fn airbyte(fd: OwnedFd, input: AirbyteInput, options: Options) -> io::Result<Self> {
+        let (registry, stateful) = (input.registry(), input.stateful());
+        Self::messages(fd, options, registry, stateful, Airbyte::new(input))
+    }
+
+    fn messages<P: Protocol>(
+        fd: OwnedFd,
+        options: Options,
+        registry: Registry,
+        stateful: HashSet<StreamId>,
+        protocol: P,
+    ) -> io::Result<Self> {
+        let limits = Limits {
+            threads: options.decoder_threads(),
+            on_bad_value: options.on_bad_value,
+            budget: options.memory_budget_bytes,
+            chunk: options.chunk_bytes(),
+        };
+        Self::start::<P>(limits, stateful, move |shared, outlet| {
+            Sequencer::new(options, registry, protocol, shared, outlet).run(Source::Descriptor(fd));
+        })
     }
 
     /// Decodes a file of JSON lines, every line a record of `plan`. Gives only batches and, if the plan quarantines, rejects; their
@@ -156,25 +186,30 @@ impl Decoder {
         options: &Options,
     ) -> io::Result<Self> {
         let max_line = options.max_record_bytes;
-        Self::start(
-            options.decoder_threads(),
-            OnBadValue::Quarantine,
-            options.memory_budget_bytes,
-            options.chunk_bytes(),
-            move |shared, outlet| {
-                let source = Source::Reader(decompressed(file, compression));
-                Records::new(plan, max_line, shared, outlet).run(source);
-            },
-        )
+        let limits = Limits {
+            threads: options.decoder_threads(),
+            on_bad_value: OnBadValue::Quarantine,
+            budget: options.memory_budget_bytes,
+            chunk: options.chunk_bytes(),
+        };
+        // Bare records have no messages around them: any protocol does.
+        Self::start::<Singer>(limits, HashSet::new(), move |shared, outlet| {
+            let source = Source::Reader(decompressed(file, compression));
+            Records::new(plan, max_line, shared, outlet).run(source);
+        })
     }
 
-    fn start(
-        threads: usize,
-        on_bad_value: OnBadValue,
-        budget: usize,
-        chunk: usize,
+    fn start<P: Protocol>(
+        limits: Limits,
+        stateful: HashSet<StreamId>,
         input: impl FnOnce(Shared, Outlet) + Send + 'static,
     ) -> io::Result<Self> {
+        let Limits {
+            threads,
+            on_bad_value,
+            budget,
+            chunk,
+        } = limits;
         let budget = Budget::new(budget);
         let stop = Arc::new(Stop::new()?);
         let gauge = Arc::new(Gauge::new());
@@ -184,7 +219,7 @@ impl Decoder {
         let mut decoder = Self {
             items: Some(items),
             parts: None,
-            assembler: Assembler::new(&budget),
+            assembler: Assembler::new(&budget, stateful),
             counters: Arc::new(Counters {
                 gauge: Arc::clone(&gauge),
                 superseded: Arc::clone(&superseded),
@@ -201,7 +236,7 @@ impl Decoder {
         };
         for number in 0..threads {
             let tasks = tasks.clone();
-            let mut worker = Worker::new(Arc::clone(&budget), Arc::clone(&stop), on_bad_value);
+            let mut worker = Worker::<P>::new(Arc::clone(&budget), Arc::clone(&stop), on_bad_value);
             let thread = Builder::new().name(format!("dativo-decode-{number}"));
             decoder
                 .threads
@@ -290,7 +325,7 @@ impl Decoder {
                         match rows_in.get_mut(&output.stream) {
                             Some(count) => *count += output.seen,
                             None => {
-                                rows_in.insert(Arc::clone(&output.stream), output.seen);
+                                rows_in.insert(output.stream.clone(), output.seen);
                             }
                         }
                     }
@@ -313,7 +348,7 @@ impl Decoder {
             Err(_) => {
                 let age = self.assembler.pending_age();
                 if age.is_some_and(|age| age >= BARRIER_AGE) {
-                    self.assembler.flush().map_err(bug)?;
+                    self.assembler.flush_old().map_err(bug)?;
                     return Ok(true);
                 }
                 let due = age.map(|age| Instant::now() + BARRIER_AGE.saturating_sub(age));
@@ -330,10 +365,11 @@ impl Decoder {
             Item::Schema { stream, event } => self.assembler.schema(&stream, event).map_err(bug)?,
             Item::State {
                 data,
+                scope,
                 position,
                 permit,
             } => {
-                self.assembler.state(data, position).map_err(bug)?;
+                self.assembler.state(data, &scope, position).map_err(bug)?;
                 drop(permit);
                 let superseded = self.assembler.superseded();
                 self.counters
@@ -343,7 +379,10 @@ impl Decoder {
             Item::Barrier { stream, event } => {
                 self.assembler.barrier(&stream, event).map_err(bug)?
             }
-            Item::Log(event) => self.assembler.log(event),
+            Item::Aside { event, permit } => {
+                self.assembler.aside(event);
+                drop(permit);
+            }
             Item::Pressure => {
                 if is_last && self.closer.budget.is_waiting() {
                     self.assembler.flush().map_err(bug)?;
@@ -351,7 +390,7 @@ impl Decoder {
             }
             Item::Fail(failure) => return Err(failure),
             Item::End => {
-                self.assembler.flush().map_err(bug)?;
+                self.assembler.finish().map_err(bug)?;
                 self.ended = Some(Ended::Well);
                 self.items = None;
             }

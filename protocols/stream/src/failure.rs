@@ -67,8 +67,8 @@ impl Failure {
         self
     }
 
-    pub(crate) fn of(mut self, stream: impl Into<String>) -> Self {
-        self.stream = Some(stream.into());
+    pub(crate) fn of(mut self, stream: impl ToString) -> Self {
+        self.stream = Some(stream.to_string());
         self
     }
 

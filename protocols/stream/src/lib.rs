@@ -8,6 +8,7 @@
 //!
 //! All that is between the input and the consumer shares one budget of bytes; when it is used up, the input thread stops reading.
 
+mod airbyte;
 mod assembler;
 mod budget;
 mod chunk;
@@ -20,8 +21,10 @@ mod options;
 mod prefix;
 mod records;
 mod sequencer;
+mod singer;
 mod work;
 
+pub use airbyte::AirbyteInput;
 pub use decoder::{Closer, Counters, Decoder, Next};
 pub use event::{Event, Level, UNKNOWN_STREAM};
 pub use failure::{Failure, FailureKind};

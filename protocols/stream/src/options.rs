@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dativo_codec::{Extra, Nested, OnBadValue, PlanOptions};
+use dativo_codec::{Extra, Nested, OnBadValue, PlanOptions, StreamId};
 
 /// Choices for a [`crate::Decoder`].
 #[derive(Debug, Clone)]
@@ -14,9 +14,9 @@ pub struct Options {
     /// What becomes of properties outside the schema.
     pub extra: Extra,
     /// Properties to keep, by stream; a stream that is missing keeps all.
-    pub fields: HashMap<String, HashSet<String>>,
+    pub fields: HashMap<StreamId, HashSet<String>>,
     /// Types that beat the schema, by stream and column.
-    pub types: HashMap<String, HashMap<String, String>>,
+    pub types: HashMap<StreamId, HashMap<String, String>>,
     /// A longer line is an error, in bytes.
     pub max_record_bytes: usize,
     /// For everything between the input and the consumer, in bytes.
@@ -42,13 +42,14 @@ impl Default for Options {
 
 impl Options {
     /// The codec's options for one stream.
-    pub(crate) fn plan(&self, stream: &str) -> PlanOptions {
+    pub(crate) fn plan(&self, stream: &StreamId) -> PlanOptions {
         PlanOptions {
             nested: self.nested,
             extra: self.extra,
             on_bad_value: self.on_bad_value,
             fields: self.fields.get(stream).cloned(),
             types: self.types.get(stream).cloned().unwrap_or_default(),
+            ..PlanOptions::default()
         }
     }
 

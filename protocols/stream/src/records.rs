@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dativo_codec::StreamPlan;
+use dativo_codec::{StreamId, StreamPlan};
 
 use crate::failure::Failure;
 use crate::input::{Piece, Source};
@@ -45,7 +45,7 @@ impl Records {
         let mut input = self
             .shared
             .input(source, Arc::clone(&self.shared.gauge), self.max_line);
-        let stream: Arc<str> = Arc::from("");
+        let stream = StreamId::from("");
         let mut line = 1;
         loop {
             let piece = input.next(&|| self.outlet.pressure());
@@ -53,7 +53,7 @@ impl Records {
                 Piece::Lines { chunk, .. } => {
                     let lines = memchr::memchr_iter(b'\n', &chunk).count() as u64;
                     let work = Work::Records {
-                        stream: Arc::clone(&stream),
+                        stream: stream.clone(),
                         plan: Arc::clone(&self.plan),
                         first_line: line,
                         numbered: true,

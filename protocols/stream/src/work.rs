@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender};
 use dativo_codec::{
-    BatchBuilder, Builders, Built, LineError, OnBadValue, Outcome, PushError, StreamPlan,
+    BatchBuilder, Builders, Built, LineError, OnBadValue, Outcome, PushError, StreamId, StreamPlan,
 };
 
 use crate::budget::{Budget, Permit};
@@ -15,9 +15,10 @@ use crate::chunk::Chunk;
 use crate::event::{UNKNOWN_STREAM, nbytes};
 use crate::failure::{Failure, FailureKind};
 use crate::input::Stop;
+use crate::sequencer::Protocol;
 
 /// The plans in force, by stream.
-pub(crate) type Registry = HashMap<Arc<str>, Arc<StreamPlan>>;
+pub(crate) type Registry = HashMap<StreamId, Arc<StreamPlan>>;
 
 /// Consecutive lines of a chunk, all of them RECORDs.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +39,7 @@ pub(crate) enum Work {
     },
     /// Bare records of one stream; the whole chunk. All get `line` as their line number when they come from a BATCH message.
     Records {
-        stream: Arc<str>,
+        stream: StreamId,
         plan: Arc<StreamPlan>,
         first_line: u64,
         numbered: bool,
@@ -62,7 +63,7 @@ pub(crate) struct Part {
 
 /// Of one stream.
 pub(crate) struct Output {
-    pub(crate) stream: Arc<str>,
+    pub(crate) stream: StreamId,
     /// Records seen, counted apart from what the codec made of them.
     pub(crate) seen: u64,
     pub(crate) batch: Option<RecordBatch>,
@@ -73,8 +74,8 @@ pub(crate) struct Output {
 struct Gone;
 
 /// One decoder thread.
-pub(crate) struct Worker {
-    builders: Builders,
+pub(crate) struct Worker<P: Protocol> {
+    builders: Builders<P::Records>,
     bare: Option<BatchBuilder>,
     registry: Arc<Registry>,
     /// Per place of `builders`: records since the last part, and bytes a row takes at least.
@@ -86,7 +87,7 @@ pub(crate) struct Worker {
     part_bytes: usize,
 }
 
-impl Worker {
+impl<P: Protocol> Worker<P> {
     pub(crate) fn new(budget: Arc<Budget>, stop: Arc<Stop>, on_bad_value: OnBadValue) -> Self {
         let part_bytes = (budget.limit() / 6).max(1 << 20);
         Self {
@@ -192,7 +193,7 @@ impl Worker {
         if Arc::ptr_eq(&self.registry, &registry) {
             return;
         }
-        let stale: Vec<String> = self
+        let stale: Vec<StreamId> = self
             .builders
             .iter_mut()
             .filter(|(stream, builder)| {
@@ -200,7 +201,7 @@ impl Worker {
                     .get(*stream)
                     .is_none_or(|plan| !Arc::ptr_eq(plan, builder.plan()))
             })
-            .map(|(stream, _)| stream.to_owned())
+            .map(|(stream, _)| stream.clone())
             .collect();
         for stream in &stale {
             self.builders.remove(stream);
@@ -223,13 +224,13 @@ impl Worker {
         let decoded = self
             .builders
             .decode_line(line, number_i64, |stream| registry.get(stream).cloned())
-            .map_err(|error| Box::new(refused(error, number, cut)))?;
+            .map_err(|error| Box::new(refused::<P>(error, number, cut)))?;
         if decoded.outcome == Outcome::Broken && (cut || self.fail_on_bad) {
             let stream = match decoded.builder {
                 Some(place) => {
                     let (stream, builder) = self.builders.at(place);
                     builder.rollback_last();
-                    stream.to_owned()
+                    stream.to_string()
                 }
                 None => {
                     self.builders.take_unplaced();
@@ -265,7 +266,7 @@ impl Worker {
     fn decode_records(
         &mut self,
         chunk: &Chunk,
-        stream: &Arc<str>,
+        stream: &StreamId,
         plan: &Arc<StreamPlan>,
         first_line: u64,
         numbered: bool,
@@ -331,13 +332,13 @@ impl Worker {
         let mut outputs = Vec::new();
         for ((stream, builder), (seen, _)) in self.builders.iter_mut().zip(&mut self.seen) {
             if *seen > 0 {
-                outputs.push(output(&Arc::from(stream), *seen, builder.finish()));
+                outputs.push(output(stream, *seen, builder.finish()));
                 *seen = 0;
             }
         }
         if self.unplaced > 0 {
             outputs.push(Output {
-                stream: Arc::from(UNKNOWN_STREAM),
+                stream: UNKNOWN_STREAM.into(),
                 seen: self.unplaced,
                 batch: None,
                 rejects: self.builders.take_unplaced(),
@@ -370,28 +371,30 @@ impl Worker {
     }
 }
 
-fn output(stream: &Arc<str>, seen: u64, built: Built) -> Output {
+fn output(stream: &StreamId, seen: u64, built: Built) -> Output {
     Output {
-        stream: Arc::clone(stream),
+        stream: stream.clone(),
         seen,
         batch: built.batch,
         rejects: built.rejects,
     }
 }
 
-fn refused(error: LineError, line: u64, cut: bool) -> Failure {
+fn refused<P: Protocol>(error: LineError, line: u64, cut: bool) -> Failure {
     match error {
-        LineError::UnknownStream { stream } => before_schema("RECORD", &stream, line),
+        LineError::UnknownStream { stream } => P::unknown_stream(&stream, line),
         LineError::Push { stream, error, .. } => match error {
             PushError::Full => too_large(&stream, line),
-            PushError::Bad { column: None, .. } if cut => cut_short(Some(stream), line),
-            PushError::Bad { column, reason, .. } => bad_value(stream, line, column, &reason),
+            PushError::Bad { column: None, .. } if cut => cut_short(Some(stream.to_string()), line),
+            PushError::Bad { column, reason, .. } => {
+                bad_value(stream.to_string(), line, column, &reason)
+            }
         },
     }
 }
 
 /// Parts are handed over long before a batch is full, so one record alone must be that large.
-fn too_large(stream: &str, line: u64) -> Failure {
+fn too_large(stream: &StreamId, line: u64) -> Failure {
     Failure::protocol(format!(
         "line {line}: a record of stream `{stream}` does not fit into a batch"
     ))
@@ -412,15 +415,6 @@ fn bad_value(stream: String, line: u64, column: Option<String>, reason: &str) ->
             .at(line)
             .with_hint("`on_bad_value: quarantine` sets such records aside and goes on")
     }
-}
-
-/// A message of a stream that was not announced.
-pub(crate) fn before_schema(message: &str, stream: &str, line: u64) -> Failure {
-    Failure::protocol(format!(
-        "line {line}: {message} of stream `{stream}` comes before its SCHEMA"
-    ))
-    .of(stream)
-    .at(line)
 }
 
 /// The last line of the input is not whole.
@@ -448,7 +442,8 @@ mod tests {
     fn a_panic_becomes_the_failure_of_its_task_and_the_thread_goes_on() {
         let budget = Budget::new(1 << 20);
         let stop = Arc::new(Stop::new().unwrap());
-        let mut worker = Worker::new(Arc::clone(&budget), stop, OnBadValue::Quarantine);
+        let mut worker =
+            Worker::<crate::singer::Singer>::new(Arc::clone(&budget), stop, OnBadValue::Quarantine);
         let (sender, tasks) = unbounded();
         let mut receivers = Vec::new();
         for end in [1000, 0] {

@@ -294,6 +294,49 @@ impl BatchBuilder {
         self.last = Last::Reject;
     }
 
+    /// Adds notes to the changes of the row just pushed.
+    #[cold]
+    pub(crate) fn note_changes(&mut self, notes: &[Value]) {
+        let Some(row) = self.rows.checked_sub(1).filter(|_| !notes.is_empty()) else {
+            return;
+        };
+        let mut text = Value::from(notes).to_string().into_bytes();
+        if let Some(already) = self.changes.take(row) {
+            let more = std::mem::replace(&mut text, already);
+            text.pop();
+            text.push(b',');
+            text.extend_from_slice(&more[1..]);
+        }
+        self.bytes_in += text.len();
+        self.changes.push(row, &text);
+    }
+
+    /// Keeps a value beside the properties outside the schema of the row just pushed. `name` is JSON, with its quotes.
+    #[cold]
+    pub(crate) fn keep_beside(&mut self, name: &[u8], raw: &[u8]) {
+        let Some(row) = self
+            .rows
+            .checked_sub(1)
+            .filter(|_| self.plan.extra == Extra::Keep)
+        else {
+            return;
+        };
+        let mut text = match self.extra.take(row) {
+            Some(mut already) => {
+                already.pop();
+                already.push(b',');
+                already
+            }
+            None => vec![b'{'],
+        };
+        text.extend_from_slice(name);
+        text.push(b':');
+        text.extend_from_slice(raw);
+        text.push(b'}');
+        self.bytes_in += text.len();
+        self.extra.push(row, &text);
+    }
+
     /// Takes back the last [`push`](Self::push), whether it gave a row or a reject. Only once per push.
     pub fn rollback_last(&mut self) {
         match std::mem::replace(&mut self.last, Last::Nothing) {

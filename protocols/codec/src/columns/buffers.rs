@@ -111,6 +111,14 @@ impl Bytes {
         self.validity.push_null();
     }
 
+    /// The last row's bytes, null or not.
+    pub(crate) fn last(&self) -> Option<&[u8]> {
+        let [.., start, end] = self.offsets[..] else {
+            return None;
+        };
+        self.values.get(start as usize..end as usize)
+    }
+
     /// Keeps `rows` rows, and nothing that was appended behind them.
     pub(crate) fn truncate(&mut self, rows: usize) {
         self.offsets.truncate(rows + 1);

@@ -34,6 +34,11 @@ impl TextColumn {
         self.rows.close();
     }
 
+    /// The last row's text.
+    pub(crate) fn last_text(&self) -> Option<&[u8]> {
+        self.rows.last()
+    }
+
     /// Takes a string without escapes, scanned and copied in one go: most are, and most are short, so that a call to copy
     /// them would cost more than the copy. Otherwise takes nothing.
     #[inline]

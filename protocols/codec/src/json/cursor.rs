@@ -184,9 +184,9 @@ impl<'a> Cursor<'a> {
         self.value::<false>(MAX_DEPTH).map(|_| ())
     }
 
-    /// [`Self::skip`] for a record, whose values may each be as deep as a value may.
+    /// [`Self::skip`] for a value of a message: in it is a record, whose values may each be as deep as a value may.
     pub(crate) fn skip_record(&mut self) -> Result<(), Broken> {
-        self.value::<false>(MAX_DEPTH + 1).map(|_| ())
+        self.value::<false>(MAX_DEPTH + 2).map(|_| ())
     }
 
     /// Takes any value and gives its bytes, if they are JSON text in every respect.
@@ -300,7 +300,7 @@ impl<'a> Cursor<'a> {
 /// Which of the open brackets are objects: one bit each.
 #[derive(Default)]
 struct Nesting {
-    bits: [u64; (MAX_DEPTH + 1).div_ceil(64)],
+    bits: [u64; (MAX_DEPTH + 2).div_ceil(64)],
     depth: usize,
 }
 

@@ -71,7 +71,7 @@ impl Problem {
 
 /// Why a text is not JSON. The cursor stands where it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Broken {
+pub enum Broken {
     ExpectedObject,
     ExpectedValue,
     ExpectedKey,

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::SchemaError;
 
@@ -31,6 +31,8 @@ pub(crate) struct Resolver<'s> {
     pub root: &'s Value,
     /// Schemas that may still be looked at. Definitions that refer to one another in many ways would never end.
     pub budget: Cell<usize>,
+    /// Set when a schema was met whose numbers come as strings.
+    pub numbers_in_text: Cell<bool>,
 }
 
 impl<'s> Resolver<'s> {
@@ -39,6 +41,7 @@ impl<'s> Resolver<'s> {
         Self {
             root,
             budget: Cell::new(MOST_VISITS),
+            numbers_in_text: Cell::new(false),
         }
     }
 
@@ -62,10 +65,18 @@ impl<'s> Resolver<'s> {
             if references.contains(&pointer) {
                 return Ok(Allowed::Anything);
             }
-            let target = resolve(self.root, &pointer).ok_or_else(|| SchemaError::DanglingRef {
-                property: property.to_owned(),
-                pointer: pointer.clone(),
-            })?;
+            let well_known = well_known_type(&pointer);
+            let target = match &well_known {
+                Some((schema, is_number)) => {
+                    self.numbers_in_text
+                        .set(self.numbers_in_text.get() || *is_number);
+                    schema
+                }
+                None => resolve(self.root, &pointer).ok_or_else(|| SchemaError::DanglingRef {
+                    property: property.to_owned(),
+                    pointer: pointer.clone(),
+                })?,
+            };
             let mut inner = references.to_vec();
             inner.push(pointer);
             parts.push(self.allowed(target, &inner, property)?);
@@ -126,6 +137,43 @@ impl<'s> Resolver<'s> {
         }
         Ok(Allowed::OneOf(alternatives))
     }
+}
+
+/// The schema that a reference to Airbyte's `WellKnownTypes.json` stands for, and whether its numbers come as strings.
+fn well_known_type(reference: &str) -> Option<(Value, bool)> {
+    let (file, name) = reference.split_once("#/definitions/")?;
+    if file.rsplit('/').next()? != "WellKnownTypes.json" {
+        return None;
+    }
+    let (schema, is_number) = match name {
+        "String" => (json!({"type": "string"}), false),
+        "BinaryData" => (
+            json!({"type": "string", "contentEncoding": "base64"}),
+            false,
+        ),
+        "Boolean" => (json!({"type": "boolean"}), false),
+        "Date" => (json!({"type": "string", "format": "date"}), false),
+        "Integer" => (json!({"type": "integer"}), true),
+        "Number" => (json!({"type": "number"}), true),
+        "TimestampWithTimezone" => (
+            json!({"type": "string", "airbyte_type": "timestamp_with_timezone"}),
+            false,
+        ),
+        "TimestampWithoutTimezone" => (
+            json!({"type": "string", "airbyte_type": "timestamp_without_timezone"}),
+            false,
+        ),
+        "TimeWithTimezone" => (
+            json!({"type": "string", "airbyte_type": "time_with_timezone"}),
+            false,
+        ),
+        "TimeWithoutTimezone" => (
+            json!({"type": "string", "airbyte_type": "time_without_timezone"}),
+            false,
+        ),
+        _ => return None,
+    };
+    Some((schema, is_number))
 }
 
 /// The value of a JSON pointer in a URI fragment (`#/definitions/x`), percent-encoding and `~` escapes resolved.

@@ -1,5 +1,7 @@
 //! JSON Schema to column types: the table "From JSON Schema to Arrow".
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -7,7 +9,7 @@ use serde_json::{Map, Value};
 use super::SchemaError;
 use super::alternatives::{Allowed, Alternative, Resolver, type_names};
 use super::options::Nested;
-use super::types::{ColumnType, Shape};
+use super::types::{ColumnType, Leniency, Shape};
 
 /// Objects nested deeper than this in a schema are JSON text.
 const DEEPEST: usize = 32;
@@ -22,10 +24,20 @@ enum Kind {
     Mixed,
 }
 
+/// A property of the records.
+#[derive(Debug)]
+pub(crate) struct Property {
+    pub name: String,
+    pub column_type: ColumnType,
+    pub leniency: Leniency,
+}
+
 /// Reads the schemas of a record's properties.
 pub(crate) struct SchemaReader<'s> {
     resolver: Resolver<'s>,
     nested: Nested,
+    /// Properties of the records in which numbers may come as strings.
+    numbers_in_text: RefCell<HashSet<String>>,
 }
 
 impl<'s> SchemaReader<'s> {
@@ -33,15 +45,28 @@ impl<'s> SchemaReader<'s> {
         Self {
             resolver: Resolver::new(root),
             nested,
+            numbers_in_text: RefCell::default(),
         }
     }
 
     /// The properties of the records, in order, with their types.
-    pub(crate) fn properties(&self) -> Result<Vec<(String, ColumnType)>, SchemaError> {
-        match self.resolver.allowed(self.resolver.root, &[], "")? {
-            Allowed::Anything => Ok(Vec::new()),
-            Allowed::OneOf(alternatives) => self.merged_properties(&alternatives, 0),
-        }
+    pub(crate) fn properties(&self) -> Result<Vec<Property>, SchemaError> {
+        let Allowed::OneOf(alternatives) = self.resolver.allowed(self.resolver.root, &[], "")?
+        else {
+            return Ok(Vec::new());
+        };
+        let properties = self.merged_properties(&alternatives, 0)?;
+        let texts = self.numbers_in_text.borrow();
+        let properties = properties.into_iter().map(|(name, column_type)| Property {
+            leniency: Leniency {
+                numbers_from_text: texts.contains(&name),
+                non_finite_from_text: texts.contains(&name),
+                ..Leniency::default()
+            },
+            name,
+            column_type,
+        });
+        Ok(properties.collect())
     }
 
     /// The properties of objects that meet one of the alternatives.
@@ -83,7 +108,11 @@ impl<'s> SchemaReader<'s> {
         self.resolver
             .budget
             .set(Resolver::new(self.resolver.root).budget.get());
+        self.resolver.numbers_in_text.set(false);
         let kind = self.kind(schema, references, name, 0)?;
+        if self.resolver.numbers_in_text.get() {
+            self.numbers_in_text.borrow_mut().insert(name.to_owned());
+        }
         Ok(if self.resolver.budget.get() == 0 {
             Kind::Mixed
         } else {
@@ -129,7 +158,7 @@ impl<'s> SchemaReader<'s> {
                 "boolean" => Kind::One(ColumnType::Boolean),
                 "integer" => Kind::One(integer(schema)),
                 "number" => Kind::One(number(schema)),
-                "string" => Kind::One(string(schema)),
+                "string" => Kind::One(self.string(schema)),
                 "object" => Kind::One(self.object(alternative, depth)?),
                 "array" => Kind::One(self.array(alternative, property, depth)?),
                 _ => Kind::Mixed,
@@ -137,6 +166,16 @@ impl<'s> SchemaReader<'s> {
             all = union(all, kind);
         }
         Ok(all)
+    }
+
+    fn string(&self, schema: &Map<String, Value>) -> ColumnType {
+        let column_type = match text(schema, "airbyte_type") {
+            "big_integer" => ColumnType::Decimal(38, 0),
+            "big_number" => ColumnType::Decimal(38, 9),
+            _ => return string(schema),
+        };
+        self.resolver.numbers_in_text.set(true);
+        column_type
     }
 
     fn object(&self, alternative: &Alternative, depth: usize) -> Result<ColumnType, SchemaError> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow_schema::{Schema, SchemaRef};
 use serde_json::Value;
 
-use self::json_schema::SchemaReader;
+use self::json_schema::{Property, SchemaReader};
 pub use self::options::{Extra, Nested, OnBadValue, PlanOptions};
 pub(crate) use self::types::{ColumnType, Leniency, Shape, json_metadata};
 use crate::keys::KeyTable;
@@ -87,7 +87,7 @@ impl StreamPlan {
     ///
     /// Columns come in the order of `properties`; a key property the schema does not describe follows as JSON text.
     /// Every field is nullable but those of `key_properties`: taps break their own `required`, and a primary key is what
-    /// targets rely on. Options may name properties that the schema does not have; they have no effect.
+    /// targets rely on ([`PlanOptions::nullable_keys`] makes these nullable too). Options may name properties that the schema does not have; they have no effect.
     ///
     /// # Errors
     /// When the schema is not a schema, or an option names an unknown type. See [`SchemaError`].
@@ -112,14 +112,23 @@ impl StreamPlan {
         }
         let mut properties = SchemaReader::new(&root, options.nested).properties()?;
         for key in key_properties {
-            if !properties.iter().any(|(name, _)| name == key) {
-                properties.push((key.clone(), ColumnType::Json));
+            if !properties.iter().any(|property| property.name == *key) {
+                properties.push(Property {
+                    name: key.clone(),
+                    column_type: ColumnType::Json,
+                    leniency: Leniency::default(),
+                });
             }
         }
         let (mut columns, mut skipped) = (Vec::new(), Vec::new());
-        for (name, column_type) in properties {
-            let required = key_properties.contains(&name);
-            if !required
+        for property in properties {
+            let Property {
+                name,
+                column_type,
+                leniency,
+            } = property;
+            let is_key = key_properties.contains(&name);
+            if !is_key
                 && options
                     .fields
                     .as_ref()
@@ -131,13 +140,13 @@ impl StreamPlan {
             let forced = overrides.remove(name.as_str());
             let leniency = Leniency {
                 text_from_scalars: forced == Some(ColumnType::Utf8),
-                ..Leniency::default()
+                ..leniency
             };
             columns.push(ColumnPlan {
                 name,
                 column_type: forced.unwrap_or(column_type),
                 leniency,
-                required,
+                required: is_key && !options.nullable_keys,
             });
         }
         Ok(Self::new(

@@ -46,6 +46,8 @@ pub struct PlanOptions {
     pub on_bad_value: OnBadValue,
     /// Properties to keep; others that the schema knows are skipped. Key properties are always kept. `None` keeps all.
     pub fields: Option<HashSet<String>>,
+    /// Whether key properties may be null or absent, as others may.
+    pub nullable_keys: bool,
     /// Types that beat the schema, by column: `int64`, `float64`, `bool`, `string` (takes numbers and booleans as their exact
     /// text), `json`, `date`, `timestamp`, `time`, `binary`, `decimal(p,s)`.
     pub types: HashMap<String, String>,

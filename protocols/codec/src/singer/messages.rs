@@ -2,32 +2,7 @@
 
 use serde_json::Value;
 
-use super::envelope::Envelope;
-
-/// A message that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum MessageError {
-    /// It is not JSON.
-    #[error("{message} message is not JSON: {reason} at byte {offset}")]
-    NotJson {
-        /// SCHEMA, STATE, …
-        message: &'static str,
-        /// What was expected.
-        reason: &'static str,
-        /// 0-based, from the start of the line.
-        offset: usize,
-    },
-    /// A key is missing, or of the wrong type.
-    #[error("{message} message: `{key}` is missing or is not {expected}")]
-    Key {
-        /// SCHEMA, STATE, …
-        message: &'static str,
-        /// The key.
-        key: &'static str,
-        /// Such as `a string`.
-        expected: &'static str,
-    },
-}
+use crate::lines::{Envelope, MessageError};
 
 /// SCHEMA.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +63,7 @@ pub struct BatchMessage {
 /// When it is not JSON, or `stream`, `schema`, `key_properties` or `bookmark_properties` are not what they should be.
 pub fn parse_schema_message(line: &[u8]) -> Result<SchemaMessage<'_>, MessageError> {
     const MESSAGE: &str = "SCHEMA";
-    let envelope = read(
+    let envelope = Envelope::message(
         line,
         MESSAGE,
         ["stream", "schema", "key_properties", "bookmark_properties"],
@@ -113,7 +88,7 @@ pub fn parse_schema_message(line: &[u8]) -> Result<SchemaMessage<'_>, MessageErr
 /// # Errors
 /// When the line is not JSON or has no `value`.
 pub fn parse_state(line: &[u8]) -> Result<&[u8], MessageError> {
-    let envelope = read(line, "STATE", ["value"])?;
+    let envelope = Envelope::message(line, "STATE", ["value"])?;
     envelope.bytes(line, 0).ok_or(MessageError::Key {
         message: "STATE",
         key: "value",
@@ -127,7 +102,7 @@ pub fn parse_state(line: &[u8]) -> Result<&[u8], MessageError> {
 /// When it is not JSON, or `stream` or `version` are not what they should be.
 pub fn parse_activate_version(line: &[u8]) -> Result<ActivateVersion, MessageError> {
     const MESSAGE: &str = "ACTIVATE_VERSION";
-    let envelope = read(line, MESSAGE, ["stream", "version"])?;
+    let envelope = Envelope::message(line, MESSAGE, ["stream", "version"])?;
     let version = envelope.integer(line, 1);
     Ok(ActivateVersion {
         stream: stream(&envelope, line, MESSAGE)?,
@@ -145,7 +120,7 @@ pub fn parse_activate_version(line: &[u8]) -> Result<ActivateVersion, MessageErr
 /// When it is not JSON, names an unknown format or compression, or lacks `stream` or `manifest`.
 pub fn parse_batch_message(line: &[u8]) -> Result<BatchMessage, MessageError> {
     const MESSAGE: &str = "BATCH";
-    let envelope = read(line, MESSAGE, ["stream", "encoding", "manifest"])?;
+    let envelope = Envelope::message(line, MESSAGE, ["stream", "encoding", "manifest"])?;
     let encoding = envelope
         .bytes(line, 1)
         .and_then(|json| serde_json::from_slice::<Value>(json).ok())
@@ -196,20 +171,6 @@ pub fn parse_batch_message(line: &[u8]) -> Result<BatchMessage, MessageError> {
         compression,
         files: names(envelope.bytes(line, 2), MESSAGE, "manifest")?,
     })
-}
-
-fn read<const N: usize>(
-    line: &[u8],
-    message: &'static str,
-    keys: [&str; N],
-) -> Result<Envelope<N>, MessageError> {
-    let (envelope, result) = Envelope::read(line, keys);
-    result.map_err(|(broken, offset)| MessageError::NotJson {
-        message,
-        reason: broken.text(),
-        offset,
-    })?;
-    Ok(envelope)
 }
 
 fn stream<const N: usize>(

@@ -3,22 +3,25 @@
 use super::envelope::{Envelope, string_value};
 use crate::json::{Broken, Cursor};
 
+/// The messages of a protocol, apart from RECORD.
+pub trait MessageKind: Copy + 'static {
+    /// Their types, in upper case, with what they are. Those that must not be lost when they do not parse come first; from
+    /// `NEEDED` on, a broken one is noise.
+    const NAMES: &'static [(&'static str, Self)];
+    /// How many of them must not be lost.
+    const NEEDED: usize = Self::NAMES.len();
+}
+
 /// The kind of a line. Types are recognised in any letter case, keys in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LineKind {
+pub enum LineKind<M> {
     /// RECORD, as far as its type says: [`crate::Builders::decode_line`] finds out whether all of it parses.
     Record,
-    /// SCHEMA.
-    Schema,
-    /// STATE.
-    State,
-    /// ACTIVATE_VERSION.
-    ActivateVersion,
-    /// BATCH.
-    Batch,
+    /// Another message of the protocol.
+    Message(M),
     /// A JSON object whose `type` is another string: that string.
     Other(String),
-    /// No JSON object, or one without a string `type`; also an empty line. What a tap prints on stdout by mistake.
+    /// No JSON object, or one without a string `type`; also an empty line. What a connector prints on stdout by mistake.
     Noise,
     /// Does not parse up to its type, but looks like a RECORD: give it to [`crate::Builders::decode_line`] all the same, which
     /// quarantines it.
@@ -35,14 +38,14 @@ const NEAR_ENDS: usize = 4096;
 
 /// Says which message `line` is; costs a few nanoseconds where `"type"` comes first, which it does in every known library.
 #[inline]
-pub fn classify(line: &[u8]) -> LineKind {
+pub fn classify<M: MessageKind>(line: &[u8]) -> LineKind<M> {
     if RECORD_STARTS.iter().any(|start| line.starts_with(start)) {
         return LineKind::Record;
     }
     classify_any(line)
 }
 
-fn classify_any(line: &[u8]) -> LineKind {
+fn classify_any<M: MessageKind>(line: &[u8]) -> LineKind<M> {
     let mut at = Cursor::new(line, 0);
     at.skip_space();
     if at.byte() != b'{' {
@@ -91,19 +94,20 @@ fn message_type(at: &mut Cursor<'_>) -> Result<Option<String>, Broken> {
     }
 }
 
-fn named(name: String) -> LineKind {
-    match name.to_ascii_uppercase().as_str() {
-        "RECORD" => LineKind::Record,
-        "SCHEMA" => LineKind::Schema,
-        "STATE" => LineKind::State,
-        "ACTIVATE_VERSION" => LineKind::ActivateVersion,
-        "BATCH" => LineKind::Batch,
-        _ => LineKind::Other(name),
+fn named<M: MessageKind>(name: String) -> LineKind<M> {
+    if name.eq_ignore_ascii_case("RECORD") {
+        return LineKind::Record;
     }
+    let known = M::NAMES
+        .iter()
+        .find(|(known, _)| name.eq_ignore_ascii_case(known));
+    known.map_or(LineKind::Other(name), |(_, message)| {
+        LineKind::Message(*message)
+    })
 }
 
 /// A line that starts like an object but breaks before its type is known: a message cut or garbled, or a tap's print-out.
-fn broken(line: &[u8]) -> LineKind {
+fn broken<M: MessageKind>(line: &[u8]) -> LineKind<M> {
     // What a message is stands at one of its ends; what lies between may be very long.
     let ends = line.len().min(NEAR_ENDS);
     let mut upper = line[..ends].to_ascii_uppercase();
@@ -118,15 +122,12 @@ fn broken(line: &[u8]) -> LineKind {
             LineKind::Noise
         };
     }
-    let control = [
-        "\"SCHEMA\"",
-        "\"STATE\"",
-        "\"ACTIVATE_VERSION\"",
-        "\"BATCH\"",
-    ];
     if has("\"RECORD\"") {
         LineKind::BrokenRecord
-    } else if control.iter().any(|word| has(word)) {
+    } else if M::NAMES[..M::NEEDED]
+        .iter()
+        .any(|(word, _)| has(&format!("\"{word}\"")))
+    {
         LineKind::BrokenControl
     } else {
         LineKind::Noise
@@ -136,6 +137,9 @@ fn broken(line: &[u8]) -> LineKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::singer::Message;
+
+    type LineKind = super::LineKind<Message>;
 
     #[test]
     fn messages_are_known_by_type_in_any_case_and_place() {
@@ -150,11 +154,23 @@ mod tests {
                 r#"{"record":{"type":"STATE"},"stream":"a","type":"Record"}"#,
                 LineKind::Record,
             ),
-            (r#"{"type":"SCHEMA","stream":"a"}"#, LineKind::Schema),
-            (r#"{"value":{},"type":"state"}"#, LineKind::State),
-            (r#"{"type":"ACTIVATE_VERSION"}"#, LineKind::ActivateVersion),
-            (r#"{"type":"BATCH"}"#, LineKind::Batch),
-            (r#"{"t\u0079pe":"ST\u0041TE"}"#, LineKind::State),
+            (
+                r#"{"type":"SCHEMA","stream":"a"}"#,
+                LineKind::Message(Message::Schema),
+            ),
+            (
+                r#"{"value":{},"type":"state"}"#,
+                LineKind::Message(Message::State),
+            ),
+            (
+                r#"{"type":"ACTIVATE_VERSION"}"#,
+                LineKind::Message(Message::ActivateVersion),
+            ),
+            (r#"{"type":"BATCH"}"#, LineKind::Message(Message::Batch)),
+            (
+                r#"{"t\u0079pe":"ST\u0041TE"}"#,
+                LineKind::Message(Message::State),
+            ),
             (
                 r#"{"type":"Heartbeat"}"#,
                 LineKind::Other("Heartbeat".to_owned()),

@@ -1,0 +1,188 @@
+//! The newest states of all streams, in the form in which sources take them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::state::{StateBody, body};
+use crate::lines::elements;
+use crate::stream_id::StreamId;
+
+/// A state that was to be handed to the source, and is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the state is neither a list of Airbyte states nor a JSON object")]
+pub struct StateError;
+
+/// States by stream, in the order in which the streams appeared.
+#[derive(Debug, Default)]
+struct Streams {
+    states: Vec<(StreamId, Box<[u8]>)>,
+    places: HashMap<StreamId, usize>,
+}
+
+impl Streams {
+    fn set(&mut self, stream: StreamId, state: &[u8]) {
+        match self.places.get(&stream) {
+            Some(place) => self.states[*place].1 = state.into(),
+            None => {
+                self.places.insert(stream.clone(), self.states.len());
+                self.states.push((stream, state.into()));
+            }
+        }
+    }
+
+    fn keep(&mut self, kept: impl Fn(&StreamId) -> bool) {
+        let states = std::mem::take(self).states;
+        for (stream, state) in states {
+            if kept(&stream) {
+                self.set(stream, &state);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Form {
+    Nothing,
+    Streams(Streams),
+    Global {
+        shared: Option<Box<[u8]>>,
+        streams: Streams,
+    },
+    Legacy(Box<[u8]>),
+}
+
+/// What a source is to be given the next time: what it was given this time, with what it said since.
+///
+/// - STREAM: each stream's newest state; streams of which it said nothing keep theirs.
+/// - GLOBAL: the newest shared state, and each stream's newest state. As soon as there is a new shared state, old states of
+///   streams that are not read this time are dropped: the position has moved past changes that they have not seen.
+/// - LEGACY: the newest one, bare.
+///
+/// What the source was given counts only as long as it speaks in the same form. A STREAM state after a GLOBAL one of the same
+/// run becomes one of its streams': sources take no mixture.
+#[derive(Debug)]
+pub struct MergedState {
+    form: Form,
+    /// Nothing but what the source was given.
+    is_input: bool,
+}
+
+impl MergedState {
+    /// Starts from the state that the source was given: a list of states, or a bare LEGACY one.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn new(input: Option<&[u8]>) -> Result<Self, StateError> {
+        let mut merged = Self {
+            form: Form::Nothing,
+            is_input: true,
+        };
+        let Some(input) = input
+            .map(<[u8]>::trim_ascii)
+            .filter(|input| *input != b"null")
+        else {
+            return Ok(merged);
+        };
+        if input.starts_with(b"{") {
+            // A list's only state, bare, or the data of a LEGACY one: only the former names its type.
+            merged.form = match body(input) {
+                Ok(StateBody::Legacy(_)) | Err(_) => Form::Legacy(input.into()),
+                Ok(state) => {
+                    merged.take(&state);
+                    merged.form
+                }
+            };
+            return Ok(merged);
+        }
+        for state in elements(input).ok_or(StateError)? {
+            merged.take(&body(state).map_err(|_| StateError)?);
+        }
+        Ok(merged)
+    }
+
+    /// Takes a state that the source said. `read` are the streams of this run.
+    pub fn merge(&mut self, state: &StateBody<'_>, read: &HashSet<StreamId>) {
+        if std::mem::replace(&mut self.is_input, false) {
+            match (&mut self.form, state) {
+                (Form::Streams(_), StateBody::Stream(..)) => {}
+                (Form::Global { streams, .. }, StateBody::Global { .. }) => {
+                    streams.keep(|stream| read.contains(stream));
+                }
+                _ => self.form = Form::Nothing,
+            }
+        }
+        self.take(state);
+    }
+
+    fn take(&mut self, state: &StateBody<'_>) {
+        match (state, &mut self.form) {
+            (
+                StateBody::Stream(stream, state),
+                Form::Streams(streams) | Form::Global { streams, .. },
+            ) => streams.set(stream.clone(), state),
+            (StateBody::Stream(stream, state), form) => {
+                let mut streams = Streams::default();
+                streams.set(stream.clone(), state);
+                *form = Form::Streams(streams);
+            }
+            (StateBody::Global { shared, streams }, form) => {
+                if !matches!(form, Form::Global { .. }) {
+                    *form = Form::Global {
+                        shared: None,
+                        streams: Streams::default(),
+                    };
+                }
+                if let Form::Global {
+                    shared: known,
+                    streams: states,
+                } = form
+                {
+                    if let Some(shared) = shared {
+                        *known = Some((*shared).into());
+                    }
+                    for (stream, state) in streams {
+                        states.set(stream.clone(), state);
+                    }
+                }
+            }
+            (StateBody::Legacy(data), form) => *form = Form::Legacy((*data).into()),
+        }
+    }
+
+    /// As sources take it: a list of states, or a bare LEGACY one; an empty list when there is none.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        match &self.form {
+            Form::Nothing => json.extend_from_slice(b"[]"),
+            Form::Legacy(data) => json.extend_from_slice(data),
+            Form::Streams(streams) => {
+                json.push(b'[');
+                for (place, (_, state)) in streams.states.iter().enumerate() {
+                    if place > 0 {
+                        json.push(b',');
+                    }
+                    json.extend_from_slice(br#"{"type":"STREAM","stream":"#);
+                    json.extend_from_slice(state);
+                    json.push(b'}');
+                }
+                json.push(b']');
+            }
+            Form::Global { shared, streams } => {
+                json.extend_from_slice(br#"[{"type":"GLOBAL","global":{"#);
+                if let Some(shared) = shared {
+                    json.extend_from_slice(br#""shared_state":"#);
+                    json.extend_from_slice(shared);
+                    json.push(b',');
+                }
+                json.extend_from_slice(br#""stream_states":["#);
+                for (place, (_, state)) in streams.states.iter().enumerate() {
+                    if place > 0 {
+                        json.push(b',');
+                    }
+                    json.extend_from_slice(state);
+                }
+                json.extend_from_slice(b"]}}]");
+            }
+        }
+        json
+    }
+}

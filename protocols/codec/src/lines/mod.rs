@@ -1,0 +1,13 @@
+//! What lines of messages have in common, whatever the protocol.
+
+mod builders;
+mod classify;
+mod envelope;
+mod opening;
+
+pub(crate) use builders::Parts;
+pub use builders::{Builders, Decoded, LineError, RecordFormat};
+pub use classify::{LineKind, MessageKind, classify};
+pub use envelope::MessageError;
+pub(crate) use envelope::{Envelope, elements, string_value};
+pub(crate) use opening::{Head, Named, Opening, plain_text, values_before};
