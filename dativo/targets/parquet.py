@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dativo._exact_text import is_json
 from dativo.targets._file_options import FileOption
 from dativo.targets._files import FilesWriter
+from dativo.targets._repetition import repeats
 from dativo.targets._staging import Opener
 
 __all__ = ["ParquetWriter"]
-
-SAMPLE_ROWS = 4096
-"""Rows of a file's beginning that decide which columns get a dictionary."""
 
 LEVEL = 1
 """Of zstd: level 3 costs a seventh more CPU for files of the same size (12 columns of numbers, text and JSON)."""
@@ -88,12 +85,9 @@ def _parquet_field(field: pa.Field) -> pa.Field:
 
 def _repeating_columns(schema: pa.Schema, batches: list[pa.RecordBatch]) -> list[str] | bool:
     """Columns where values come again, by a sample: elsewhere a dictionary costs twice the CPU and makes files larger."""
-    sample = batches[0].slice(0, SAMPLE_ROWS)
-    columns = []
-    for field, array in zip(schema, sample.columns, strict=True):
-        if pa.types.is_nested(field.type) or pa.types.is_boolean(field.type) or is_json(field):
-            continue
-        values = len(array) - array.null_count
-        if pc.count_distinct(array, mode="only_valid").as_py() * 4 <= values:
-            columns.append(field.name)
+    columns = [
+        field.name
+        for field, array in zip(schema, batches[0].columns, strict=True)
+        if not pa.types.is_boolean(field.type) and not is_json(field) and repeats(array)
+    ]
     return columns or False

@@ -441,6 +441,33 @@ def test_after_sigkill_there_is_exactly_the_last_commit(path: Path) -> None:
     assert query(path, "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '_dativo_new%'") == [(0,)]
 
 
+def test_a_new_file_is_for_older_duckdbs_too_and_one_that_is_there_keeps_its_format(path: Path, tmp_path: Path) -> None:
+    load(path, pa.record_batch({"id": [1]}))
+    query(tmp_path / "own.duckdb", "CREATE TABLE mine (a INTEGER)")
+    version = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal"
+    before = query(tmp_path / "own.duckdb", version)
+    load(tmp_path / "own.duckdb", pa.record_batch({"id": [1]}))
+    assert query(path, version) == [("v1.2.0+",)]
+    assert query(tmp_path / "own.duckdb", version) == before
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(2, 30_720), (400, 14_336)])
+def test_wide_tables_have_small_row_groups(path: Path, columns: int, rows: int) -> None:
+    load(path, pa.record_batch({"id": [0]}))
+    values = pa.array(range(40_000))
+    load(path, pa.record_batch([values] * columns, names=["id", *(f"c{place}" for place in range(1, columns))]))
+    sizes = "SELECT max(count) FROM pragma_storage_info('orders') WHERE segment_type = 'BIGINT'"
+    assert query(path, sizes) == [(rows,)]
+
+
+@pytest.mark.parametrize(("distinct", "kind"), [(5, "Dictionary"), (100_000, "FSST")])
+def test_strings_that_repeat_get_a_dictionary(path: Path, distinct: int, kind: str) -> None:
+    texts = [f"text number {place % distinct} of a column" for place in range(50_000)]
+    load(path, pa.record_batch({"v": texts}))
+    found = query(path, "SELECT DISTINCT compression FROM pragma_storage_info('orders') WHERE segment_type = 'VARCHAR'")
+    assert found == [(kind,)]
+
+
 def test_what_a_killed_process_has_spilled_is_removed(path: Path) -> None:
     spilled = path.with_name("out.duckdb.tmp") / "duckdb_temp_1_0_storage_DEFAULT-0.tmp"
     spilled.parent.mkdir()

@@ -12,6 +12,7 @@ from dativo_sdk import ConfiguredStream, JobKey, SchemaChange
 
 from dativo._evolution import conform, evolve, same_type, type_text
 from dativo._names import adopt
+from dativo.targets._repetition import repeats
 from dativo.targets.duckdb._database import BATCHES, Database
 from dativo.targets.duckdb._failure import failures
 from dativo.targets.duckdb._types import check_holds, check_values, has_moments, quoted, sql_type, widened
@@ -81,6 +82,7 @@ class StreamTable:
         self._buffer: list[pa.RecordBatch] = []
         self._flushed_rows = self._flushed_bytes = 0
         self._boundary: int | None = None
+        self._repeating: set[str] | None = None
         self._null_key = False
 
     @property
@@ -127,6 +129,7 @@ class StreamTable:
         self._flushed_rows += sum(batch.num_rows for batch in self._buffer)
         self._flushed_bytes += sum(batch.nbytes for batch in self._buffer)
         largest = max(batch.nbytes for batch in self._buffer)
+        self._choose_compression()
         self._database.make_room(self._target, len(self._sending), self._flushed_rows, self._flushed_bytes, largest)
         if self.mode == "merge" and self._boundary is None and not self._one_by_one:
             self._boundary = self._last_row()
@@ -136,6 +139,14 @@ class StreamTable:
             self._database.insert(self._target, self._buffer, self._sending, self.id)
         self._buffer = []
         self.buffered_bytes = 0
+
+    def _choose_compression(self) -> None:
+        strings = [field.name for field in self._sending if pa.types.is_string(field.type)]
+        if self._repeating is None:
+            self._repeating = {name for name in strings if repeats(self._buffer[0].column(name))}
+        sizes = {name: sum(batch.column(name).nbytes for batch in self._buffer) for name in strings}
+        repeating = sum(sizes[name] for name in self._repeating)
+        self._database.choose_compression(repeating=repeating, others=sum(sizes.values()) - repeating)
 
     def settle(self) -> None:
         """Makes the table what it is to be after the commit, all but the swap of `overwrite`."""
@@ -197,6 +208,7 @@ class StreamTable:
         # Only columns that the source sends: others may have a default of the user's.
         self._sent += [name for name in renamed.names if name not in self._sent]
         self._sending = pa.schema([self.schema.field(name) for name in self._sent])
+        self._repeating = None
         self._moments = [index for index, field in enumerate(self._sending) if has_moments(field.type)]
 
     def _create(self, schema: pa.Schema) -> None:

@@ -73,10 +73,12 @@ class DuckDBWriter:
 
     def write_batch(self, batch: Batch) -> None:
         """Stages a batch; see `Writer.write_batch`."""
-        with self._working() as database:
+        data = pa.record_batch(batch.data)
+        with self._working(data.num_columns) as database:
+            database.fit(data.num_columns)
             database.begin()
             table = self._tables.get(batch.stream) or self._open_table(database, batch.stream)
-            table.accept(pa.record_batch(batch.data), batch.nbytes)
+            table.accept(data, batch.nbytes)
             self._relieve()
 
     def write_rejects(self, rejects: Rejects) -> None:
@@ -92,7 +94,11 @@ class DuckDBWriter:
         """Commits the transaction with the state in it; see `Writer.commit`."""
         with self._working() as database:
             database.begin()
-            for table in (*self._tables.values(), *self._quarantines.values()):
+            tables = (*self._tables.values(), *self._quarantines.values())
+            for table in tables:
+                table.flush()
+            database.make_room_to_commit()
+            for table in tables:
                 table.settle()
             if final:
                 self._swap(database)
@@ -125,23 +131,26 @@ class DuckDBWriter:
                 database.close()
 
     @contextmanager
-    def _working(self) -> Iterator[Database]:
-        """The open database; an error in the block ends the transaction and the writer."""
+    def _working(self, columns: int = 0) -> Iterator[Database]:
+        """The open database, opened now for tables of so many columns if need be.
+
+        An error in the block ends the transaction and the writer.
+        """
         if self._error is not None:
             raise self._error
         if self._database is None:
             raise TargetError("the target is not open")
         try:
             if not self._database.is_open:
-                self._open(self._database)
+                self._open(self._database, columns)
                 self._refuse_new_state(self._database)
             yield self._database
         except Exception as error:
             self._error = error
             raise
 
-    def _open(self, database: Database) -> None:
-        database.open()
+    def _open(self, database: Database, columns: int = 0) -> None:
+        database.open(columns)
         database.ensure_schema()
         self._ledger.load()
         self._relations = database.relations()
