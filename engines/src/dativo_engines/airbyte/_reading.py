@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from dativo_protocols import ConnectorError, Control, Log, Message, StreamId, StreamStatus, TraceError
 
@@ -19,6 +18,8 @@ from dativo_engines.airbyte._selection import ConfiguredCatalog
 from dativo_engines.airbyte._verdict import Verdict
 
 QUICK_STOP_SECONDS = 2.0
+
+Chosen = TypeVar("Chosen")
 
 
 class AirbyteReading(ConnectorReading[Session[Runtime]]):
@@ -86,9 +87,13 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         process = session.runtime.start(arguments, files, stop_timeout_seconds=quick)
         decoder = AirbyteDecoder(
             process.stdout,
-            catalog=self._catalog.data if self._catalog else b"",
+            catalog=self._catalog.whole if self._catalog else None,
             state=self._state,
-            **decoder_options(replace(self._options.decode, fields=self._fields())),
+            **{
+                **decoder_options(self._options.decode),
+                "fields": {**self._by_stream(self._options.decode.fields), **(self._catalog.fields if self._catalog else {})},
+                "types": self._by_stream(self._options.decode.types),
+            },
         )
         self.started(process, decoder)
 
@@ -155,12 +160,11 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         found.facts["decoder"] = error.message
         return found
 
-    def _fields(self) -> dict[str, tuple[str, ...]]:
-        """The properties to keep, also where the source sends more than its catalog says."""
-        fields = dict(self._options.decode.fields)
-        for stream, needed in (self._catalog.fields if self._catalog else {}).items():
-            fields[stream.name] = needed
-        return fields
+    def _by_stream(self, choices: Mapping[str, Chosen]) -> dict[StreamId, Chosen]:
+        """By identity what is given by name, with or without the namespace."""
+        streams = self._catalog.streams if self._catalog else ()
+        found = {stream: choices.get(str(stream), choices.get(stream.name)) for stream in streams}
+        return {stream: chosen for stream, chosen in found.items() if chosen is not None}
 
 
 def _in_place_of(secrets: set[str], before: object, after: object) -> Iterator[str]:

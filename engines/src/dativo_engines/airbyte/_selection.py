@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,11 +21,13 @@ class ConfiguredCatalog:
 
     Attributes:
         data: The file.
+        whole: The same with the whole schema of each stream, for the decoder: sources may send what was not selected.
         streams: The streams in it.
-        fields: By stream, the properties that are read, where not all are: sources may send the others all the same.
+        fields: By stream, the properties that are read, where not all are.
     """
 
     data: bytes
+    whole: bytes
     streams: tuple[StreamId, ...]
     fields: Mapping[StreamId, tuple[str, ...]]
 
@@ -44,15 +45,22 @@ def configured_catalog(read: ReadCatalog, *, sync_id: int = 0) -> ConfiguredCata
     for wanted in read.selected:
         if wanted not in by_id:
             raise ConfigError(f"no stream `{wanted}`", hint=suggestion(str(wanted), map(str, by_id), "streams"))
-    entries, fields = [], dict[StreamId, tuple[str, ...]]()
+    entries, whole, fields = [], [], dict[StreamId, tuple[str, ...]]()
     for stream in read.catalog.streams:
         selection = read.selected.get(stream.id)
         if selection is not None:
-            entries.append(_entry(stream, selection, sync_id))
+            entry = _entry(stream, selection, sync_id)
+            whole.append(entry)
             if selection.fields is not None:
                 fields[stream.id] = _needed(stream, selection)
-    data = json.dumps({"streams": entries}, ensure_ascii=False).encode()
-    return ConfiguredCatalog(data, tuple(stream.id for stream in read.catalog.streams if stream.id in read.selected), fields)
+                entry = {**entry, "stream": {**entry["stream"], "json_schema": _pruned(stream, selection)}}
+            entries.append(entry)
+    streams = tuple(stream.id for stream in read.catalog.streams if stream.id in read.selected)
+    return ConfiguredCatalog(_file(entries), _file(whole), streams, fields)
+
+
+def _file(entries: list[dict[str, Any]]) -> bytes:
+    return json.dumps({"streams": entries}, ensure_ascii=False).encode()
 
 
 def sync_mode(stream: CatalogStream, selection: Selection) -> SyncMode:
@@ -78,10 +86,8 @@ def sync_mode(stream: CatalogStream, selection: Selection) -> SyncMode:
 
 def _entry(stream: CatalogStream, selection: Selection, sync_id: int) -> dict[str, Any]:
     mode = sync_mode(stream, selection)
-    described = copy.deepcopy(stream.raw)
-    described["name"] = stream.id.name
-    described["json_schema"] = _pruned(stream, selection)
-    described.setdefault("supported_sync_modes", ["full_refresh"])
+    described = {"supported_sync_modes": ["full_refresh"], **stream.raw, "name": stream.id.name}
+    described["json_schema"] = stream.json_schema
     generation = sync_id if mode == "full_refresh" else 0
     return {
         "stream": described,
@@ -132,14 +138,14 @@ def _needed(stream: CatalogStream, selection: Selection) -> tuple[str, ...]:
 
 
 def _pruned(stream: CatalogStream, selection: Selection) -> dict[str, Any]:
-    schema, properties = copy.deepcopy(stream.json_schema), _properties(stream)
-    if selection.fields is None or not properties:
+    schema, properties = dict(stream.json_schema), _properties(stream)
+    if not properties:
         return schema
-    for field in selection.fields:
+    for field in selection.fields or ():
         if field not in properties:
             raise _no_field(stream, field)
     kept = _needed(stream, selection)
-    schema["properties"] = {name: described for name, described in schema["properties"].items() if name in kept}
+    schema["properties"] = {name: described for name, described in properties.items() if name in kept}
     if isinstance(schema.get("required"), list):
         schema["required"] = [name for name in schema["required"] if name in kept]
     return schema
