@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from dativo_engines import DecodeOptions, Engine, EngineOptions, Redactor
-from dativo_protocols import Catalog
 from dativo_protocols.errors import DativoError, StateError
 from dativo_sdk import WriteCatalog, Writer
 
+from dativo._catalog_file import CatalogFile, read_catalog
 from dativo._connector import container_options
-from dativo._engines import decoder_budget, discover_or_none, new_engine, read_catalog
+from dativo._engines import decoder_budget, discover_or_none, new_engine
 from dativo._handover import handed_over, starting_state
 from dativo._interruption import Interruption
 from dativo._job import ResolvedJob
@@ -125,13 +125,16 @@ class Attempts:
     def _planned(self) -> ReadPlan:
         """Asked of the connector once in a run."""
         if self._plan is None:
-            self._plan = plan_read(self._rules, self._catalog(), self._job.document)
+            found = self._catalog()
+            self._plan = plan_read(
+                self._rules, found.catalog if found else None, self._job.document, found.chosen if found else {}
+            )
         return self._plan
 
-    def _catalog(self) -> Catalog | None:
+    def _catalog(self) -> CatalogFile | None:
         source = self._job.job.source
         if source.catalog is not None:
-            return read_catalog(self._job.project / source.catalog)
+            return read_catalog(self._job.project / source.catalog, self._job.connector.engine)
         if not source.discover:
             return None
         self._progress.phase("discovering")
@@ -139,7 +142,8 @@ class Attempts:
         target = self._job.job.target.connector
         threading.Thread(target=_load_quietly, args=(target,), name="target", daemon=True).start()
         with self._interruption.allowed:
-            return discover_or_none(self._engine(None, 1), self._config or {}, self._log)
+            found = discover_or_none(self._engine(None, 1), self._config or {}, self._log)
+        return None if found is None else CatalogFile(found)
 
     def _engine(self, plan: ReadPlan | None, attempt: int) -> Engine:
         job = self._job.job

@@ -1,17 +1,15 @@
-"""What runs and sources ask of engines, and the catalogs that they take in place of a discovery."""
+"""What runs and sources ask of engines."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from dativo_engines import Connector, Engine, EngineOptions, load_engine
 from dativo_protocols import Catalog
-from dativo_protocols.errors import ConfigError, ConnectorError
+from dativo_protocols.errors import ConnectorError
 
-__all__ = ["decoder_budget", "discover_or_none", "new_engine", "read_catalog"]
+__all__ = ["decoder_budget", "discover_or_none", "new_engine"]
 
 LEAST_DECODER_BYTES = 32 << 20
 DECODER_SHARE = 16
@@ -45,22 +43,3 @@ def new_engine(name: str, connector: Connector, options: EngineOptions) -> Engin
         ConfigError: There is no such engine.
     """
     return load_engine(name)(connector, options)
-
-
-def read_catalog(path: Path) -> Catalog:
-    """A Singer catalog file.
-
-    Raises:
-        ConfigError: There is no such file, or it is no catalog.
-    """
-    from dativo_engines.singer import parse_catalog
-
-    try:
-        found = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"cannot read catalog `{path}`: {error.strerror}", facts={"file": str(path)}) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"catalog `{path}` is not JSON: {error}", facts={"file": str(path)}) from None
-    if not isinstance(found, dict) or not isinstance(found.get("streams"), list):
-        raise ConfigError(f"catalog `{path}` has no list `streams`", facts={"file": str(path)})
-    return parse_catalog(found)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNKNOWN", "Pipeline"]
 
+LINES_KEPT = 5
 UNKNOWN = StreamId("_unknown")
 """Where rejects go that do not say their stream; it is always in `append` mode."""
 
@@ -107,6 +108,7 @@ class Pipeline:
         self._state: bytes | None = None
         self._statuses: dict[StreamId, StreamStatus] = {}
         self._files: list[BatchFiles] = []
+        self._first_lines: list[str] = []
         self._staged_rows = 0
         self._staged_bytes = 0
         self._last_commit = time.monotonic()
@@ -133,10 +135,9 @@ class Pipeline:
         finally:
             self._count_in(reading)
         if not self._streams and self._state is None and reading.bytes_in:
-            self._log(
-                "warning",
-                "the connector has ended well, but nothing that it said was a message: `--verbose` shows its lines",
-            )
+            self._log("warning", "the connector has ended well, but nothing that it said was a message; its first lines:")
+            for line in self._first_lines:
+                self._log("warning", line)
         self._check_staged()
         self._commit(final=True)
         self._check_committed()
@@ -160,6 +161,8 @@ class Pipeline:
         elif isinstance(message, Version):
             self._take_version(message)
         elif isinstance(message, Log):
+            if len(self._first_lines) < LINES_KEPT:
+                self._first_lines.append(message.message)
             self._log(message.level, message.message)
         elif isinstance(message, StreamStatus):
             self._take_status(message)

@@ -64,8 +64,13 @@ def matches(name: str, stream: StreamId) -> bool:
     return name in (stream.name, str(stream)) or fnmatchcase(stream.name, name) or fnmatchcase(str(stream), name)
 
 
-def plan_read(rules: StreamRules, catalog: Catalog | None, document: Document) -> ReadPlan:
+def plan_read(
+    rules: StreamRules, catalog: Catalog | None, document: Document, chosen: Mapping[StreamId, Selection] | None = None
+) -> ReadPlan:
     """Applies the rules to a catalog, or to none.
+
+    Args:
+        chosen: How streams are read where the rules do not say.
 
     Raises:
         ConfigError: An entry matches no stream, a stream has no such field; without a catalog, fields or types are given for a
@@ -87,8 +92,10 @@ def plan_read(rules: StreamRules, catalog: Catalog | None, document: Document) -
         if config is None:
             continue
         _check_fields(stream, config, document)
-        method = METHODS[config.mode] if config.mode else None
-        selected[stream.id] = Selection(None if config.fields is None else tuple(config.fields), method, config.cursor)
+        usual = (chosen or {}).get(stream.id, Selection())
+        method = METHODS[config.mode] if config.mode else usual.replication_method
+        cursor = config.cursor or (usual.replication_key if method == usual.replication_method else None)
+        selected[stream.id] = Selection(None if config.fields is None else tuple(config.fields), method, cursor)
         if config.types:
             types[stream.id.name] = config.types
         if config.fields is not None:

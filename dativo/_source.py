@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dativo_engines import DecodeOptions, Engine, EngineOptions, is_reference
-from dativo_protocols import Catalog, ConnectionStatus, Spec
+from dativo_engines import DecodeOptions, Engine, EngineOptions, Selection, is_reference
+from dativo_protocols import Catalog, ConnectionStatus, Spec, StreamId
 from dativo_protocols.errors import ConfigError
 
+from dativo._catalog_file import read_catalog
 from dativo._connector import ResolvedConnector, container_options, resolve_connector, resolve_reference
 from dativo._document import Document, close_matches, read_document
-from dativo._engines import decoder_budget, discover_or_none, new_engine, read_catalog
+from dativo._engines import decoder_budget, discover_or_none, new_engine
 from dativo._environment import secret_values, substitute
 from dativo._job import SourceConfig, StreamConfig, load_job
 from dativo._kept_config import KeptConfig
@@ -128,6 +129,7 @@ class Source:
         self._setting = setting
         self._config = setting.config if setting.kept is None else setting.kept.over(setting.config)
         self._catalog: Catalog | None = None
+        self._chosen: Mapping[StreamId, Selection] = {}
         self._asked = False
 
     @property
@@ -169,8 +171,11 @@ class Source:
         """
         if self._catalog is None:
             file = self._setting.source.catalog
-            path = None if file is None else self._setting.project / file
-            self._catalog = self._engine().discover(self._config) if path is None else read_catalog(path)
+            if file is None:
+                self._catalog = self._engine().discover(self._config)
+            else:
+                read = read_catalog(self._setting.project / file, self._setting.connector.engine)
+                self._catalog, self._chosen = read.catalog, read.chosen
         return self._catalog
 
     @property
@@ -223,7 +228,7 @@ class Source:
             config = config.model_copy(update={"fields": list(fields)})
         if stream in setting.types:
             config = config.model_copy(update={"types": {**config.types, **setting.types[stream]}})
-        plan = plan_read(StreamRules({stream: config}), catalog, Document("source", {}))
+        plan = plan_read(StreamRules({stream: config}), catalog, Document("source", {}), self._chosen)
         decode = replace(
             setting.options.decode,
             on_bad_value=on_bad_value,

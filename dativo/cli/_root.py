@@ -43,7 +43,8 @@ def root() -> None:
     """Move data from any connector into Arrow-fast targets: nothing lost, nothing doubled.
 
     A CONNECTOR is a recipe's name (`connectors/NAME.yaml`), a path to a recipe, or a reference such as
-    `singer:tap-github`, `singer:./my-tap.py` or `singer:tap-jsonl==0.3.1`.
+    `singer:tap-github`, `singer:./my-tap.py`, `singer:tap-jsonl==0.3.1`, `airbyte:airbyte/source-faker:7.2.1`,
+    `airbyte:airbyte-source-faker==7.2.1` or `airbyte:./manifest.yaml`.
 
     Exit codes: 0 done, 2 usage or configuration, 10 connector, 20 target or state, 30 contract, 75 temporary (try again), 130
     interrupted, 1 a bug in Dativo.

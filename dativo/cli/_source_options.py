@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -15,7 +16,7 @@ from dativo.cli._log import Logger
 if TYPE_CHECKING:
     from dativo._source import Source
 
-__all__ = ["config_options", "connector_argument", "open_source"]
+__all__ = ["config_options", "connector_argument", "open_source", "run_options"]
 
 # How lines of `dativo_engines.environments` begin.
 INSTALLATION = ("installing ", "installed ", "waiting for another run that installs")
@@ -45,6 +46,39 @@ def config_options(function: F) -> F:
         metavar="FILE",
         help="The connector's configuration, JSON or YAML; `-` is stdin. `${NAME}` stands for an environment variable.",
     )(function)
+
+
+def run_options(function: F) -> F:
+    """Adds `--engine`, `--runtime` and limits of images; the function gets them as `how`, for `open_source`."""
+
+    @wraps(function)
+    def gathered(
+        *args: Any,
+        engine: str | None,
+        runtime: str | None,
+        memory: str | None,
+        network: str | None,
+        platform: str | None,
+        **kwargs: Any,
+    ) -> Any:
+        limits = {"memory": memory, "network": network, "platform": platform}
+        container = {name: value for name, value in limits.items() if value is not None}
+        return function(*args, how={"engine": engine, "runtime": runtime, "container": container or None}, **kwargs)
+
+    options = (
+        click.option("--engine", metavar="ENGINE", help="Run it by this engine of its recipe; by default the recipe's choice."),
+        click.option(
+            "--runtime",
+            type=click.Choice(["package", "docker", "sandbox"]),
+            help="Run its package, or its image, in Docker or in a sandbox without it; by default the package if there is one.",
+        ),
+        click.option("--memory", metavar="SIZE", help="Limit of its image, like `2GiB`."),
+        click.option("--network", metavar="NETWORK", help="Of its image: `bridge`, `none`, `host`, or one of Docker's."),
+        click.option("--platform", metavar="PLATFORM", help="Of its image, like `linux/amd64`."),
+    )
+    for option in reversed(options):
+        gathered = option(gathered)
+    return cast(F, gathered)
 
 
 def open_source(connector: str, config: str | None = None, settings: Sequence[str] = (), **options: Any) -> Source:

@@ -9,7 +9,7 @@ import click
 from dativo.cli import _terminal
 from dativo.cli._command import command
 from dativo.cli._figures import count
-from dativo.cli._source_options import config_options, connector_argument, open_source
+from dativo.cli._source_options import config_options, connector_argument, open_source, run_options
 from dativo.cli._table import Column, show_table
 
 if TYPE_CHECKING:
@@ -23,18 +23,22 @@ __all__ = ["discover"]
     examples=(
         "dativo discover singer:tap-github --config config.json",
         "dativo discover singer:tap-github --config config.json --output catalog.json",
+        "dativo discover airbyte:./manifest.yaml --config config.json",
         "dativo discover jobs/orders.yaml --json",
     ),
 )
 @connector_argument
 @config_options
+@run_options
 @click.option("-o", "--output", type=click.Path(), metavar="FILE", help="Write the catalog to FILE, as the connector said it.")
-def discover(connector: str, config: str | None, settings: tuple[str, ...], output: str | None, as_json: bool) -> None:
+def discover(
+    connector: str, config: str | None, settings: tuple[str, ...], how: dict[str, Any], output: str | None, as_json: bool
+) -> None:
     """List the streams of CONNECTOR. A table on a terminal, its catalog as JSON with --json or in a pipe.
 
     The catalog is the connector's own: edit it, and give it to `dativo read --catalog`.
     """
-    catalog = open_source(connector, config, settings).discover()
+    catalog = open_source(connector, config, settings, **how).discover()
     if output:
         _save(catalog, output)
     if as_json or (not output and not _terminal.is_terminal()):

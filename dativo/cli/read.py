@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -12,7 +12,7 @@ from dativo.cli._command import command
 from dativo.cli._history import read_state
 from dativo.cli._signals import end_when_nobody_reads
 from dativo.cli._sinks import ROWS_ON_TERMINAL, open_sink, rejects_file
-from dativo.cli._source_options import config_options, connector_argument, open_source
+from dativo.cli._source_options import config_options, connector_argument, open_source, run_options
 
 if TYPE_CHECKING:
     from dativo._source import Source
@@ -26,10 +26,12 @@ __all__ = ["read"]
         "dativo read singer:tap-csv-folder==0.0.1a1 --config config.json --stream orders --limit 5",
         "dativo read jobs/orders.yaml --stream orders | jq .id",
         "dativo read singer:tap-github --config config.json --stream issues --output issues.parquet",
+        "dativo read airbyte:airbyte/source-faker:7.2.1 --runtime sandbox --set count=100 --stream users",
     ),
 )
 @connector_argument
 @config_options
+@run_options
 @click.option(
     "-s", "--stream", "streams", multiple=True, metavar="NAME", help="Read this stream. May be repeated; all by default."
 )
@@ -42,7 +44,9 @@ __all__ = ["read"]
 )
 @click.option("--select", metavar="FIELD,...", help="Read these fields only.")
 @click.option("--state", "state_file", type=click.Path(allow_dash=True), metavar="FILE", help="Start from the state in FILE.")
-@click.option("--catalog", type=click.Path(), metavar="FILE", help="Use this catalog in place of discovery.")
+@click.option(
+    "--catalog", type=click.Path(), metavar="FILE", help="Use this catalog in place of discovery, Singer's or Airbyte's."
+)
 @click.option("--no-discover", is_flag=True, help="Run the connector without a catalog: for one that has no discovery.")
 @click.option("-o", "--output", type=click.Path(), metavar="FILE", help="Write FILE: .parquet, .jsonl, .csv or .arrow.")
 @click.option(
@@ -66,6 +70,7 @@ def read(
     connector: str,
     config: str | None,
     settings: tuple[str, ...],
+    how: dict[str, Any],
     streams: tuple[str, ...],
     limit: int | None,
     select: str | None,
@@ -94,6 +99,7 @@ def read(
         connector,
         config,
         settings,
+        **how,
         state=read_state(state_file) if state_file else None,
         catalog=catalog,
         discover=not no_discover,

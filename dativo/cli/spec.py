@@ -7,7 +7,7 @@ from typing import Any
 
 from dativo.cli import _terminal
 from dativo.cli._command import command
-from dativo.cli._source_options import connector_argument, open_source
+from dativo.cli._source_options import connector_argument, open_source, run_options
 from dativo.cli._table import Column, show_table
 
 __all__ = ["spec"]
@@ -15,11 +15,19 @@ __all__ = ["spec"]
 DESCRIPTION_WIDTH = 100
 
 
-@command("spec", examples=("dativo spec singer:tap-csv-folder==0.0.1a1", "dativo spec singer:tap-github --json > spec.json"))
+@command(
+    "spec",
+    examples=(
+        "dativo spec singer:tap-csv-folder==0.0.1a1",
+        "dativo spec airbyte:airbyte/source-faker:7.2.1 --runtime sandbox",
+        "dativo spec singer:tap-github --json > spec.json",
+    ),
+)
 @connector_argument
-def spec(connector: str, as_json: bool) -> None:
+@run_options
+def spec(connector: str, how: dict[str, Any], as_json: bool) -> None:
     """Show the settings of CONNECTOR. A table on a terminal, their JSON Schema with --json or in a pipe."""
-    found = open_source(connector).spec()
+    found = open_source(connector, **how).spec()
     if as_json or not _terminal.is_terminal():
         _terminal.write_json(found.config_schema)
         return

@@ -1,8 +1,8 @@
 """A Singer tap that says what its script says, line by line.
 
 Lines that begin with `#` are done instead: `#sleep SECONDS`, `#exit CODE`, `#kill` (SIGKILL to itself), `#wait PATH` (until the
-file is there), `#touch PATH`, `#fail N` (ends with exit code 75, "temporary", until it has done so N times). The state it was
-given is kept beside the script.
+file is there), `#touch PATH`, `#fail N` (ends with exit code 75, "temporary", until it has done so N times). Configuration,
+catalog and state that it was given are kept beside the script.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ def main() -> None:
             sys.exit("error: unrecognized arguments: --discover")
         print(json.dumps(config["catalog"]))
         return
-    script = Path(config["script"])
-    handed = Path(arguments["--state"]).read_bytes() if "--state" in arguments else None
-    kept = script.with_suffix(".state")
-    kept.unlink(missing_ok=True)
-    if handed is not None:
-        kept.write_bytes(handed)
+    play(Path(config["script"]), arguments)
+
+
+def play(script: Path, arguments: dict[str, str]) -> None:
+    for name in ("state", "config", "catalog"):
+        kept = script.with_suffix(f".{name}")
+        kept.unlink(missing_ok=True)
+        if f"--{name}" in arguments:
+            kept.write_bytes(Path(arguments[f"--{name}"]).read_bytes())
     for line in script.read_text().splitlines():
         verb, _, rest = line.partition(" ")
         if verb == "#sleep":
@@ -55,4 +58,5 @@ def main() -> None:
             sys.stdout.flush()
 
 
-main()
+if __name__ == "__main__":
+    main()

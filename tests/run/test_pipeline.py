@@ -17,6 +17,7 @@ from dativo_protocols import (
     ConnectorError,
     ContractError,
     DativoError,
+    Log,
     Message,
     Rejects,
     Schema,
@@ -212,8 +213,9 @@ def test_rows_that_the_target_did_not_take_count_as_rolled_back() -> None:
 
 def test_a_connector_that_says_nothing_of_the_protocol_is_not_passed_over_in_silence() -> None:
     logged: list[tuple[str, str]] = []
-    run(Memory(), Script([]), logged)
-    assert [level for level, _ in logged] == ["warning"]
+    run(Memory(), Script([Log("info", f"line {n}") for n in range(9)]), logged)
+    warned = [line for level, line in logged if level == "warning"]
+    assert warned[1:] == [f"line {n}" for n in range(5)]
     for messages in ([schema()], [State(b"{}")]):
         logged.clear()
         run(Memory(), Script(messages), logged)
