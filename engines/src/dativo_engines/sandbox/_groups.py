@@ -54,7 +54,9 @@ class Groups:
         self._note = note
         wanted = {key: value for key, value in (("memory", memory_bytes), ("pids", pids), ("cpu", cpus)) if value is not None}
         with suppress(OSError):
-            trees = list(_trees(mounts or Path("/proc/self/mountinfo").read_text(), own or Path("/proc/self/cgroup").read_text()))
+            mounts = Path("/proc/self/mountinfo").read_text() if mounts is None else mounts
+            own = Path("/proc/self/cgroup").read_text() if own is None else own
+            trees = list(_trees(mounts, own))
             for controller in CONTROLLERS:
                 if controller in wanted and controller in dict(trees):
                     self._make_v1(controller, dict(trees)[controller] / name, wanted[controller])
