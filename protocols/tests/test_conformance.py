@@ -9,13 +9,13 @@ import pytest
 
 from protocols.tests.transcripts import CASES, result_of, transcript
 
-NAMES = sorted(path.name.removesuffix(".jsonl") for path in CASES.glob("*.jsonl"))
+NAMES = sorted(str(path.relative_to(CASES)).removesuffix(".jsonl") for path in CASES.rglob("*.jsonl"))
 
 
 @pytest.mark.parametrize("case", NAMES)
 def test_transcript_gives_what_is_expected(case: str) -> None:
     expected = json.loads((CASES / f"{case}.expected.json").read_text())
-    assert result_of([transcript(case)], **expected["options"]) == expected["result"]
+    assert result_of(case, [transcript(case)], **expected["options"]) == expected["result"]
 
 
 @pytest.mark.parametrize("case", NAMES)
@@ -24,8 +24,9 @@ def test_transcript_gives_the_same_in_any_pieces(case: str) -> None:
     text = transcript(case)
     cuts = sorted(random.Random(case).sample(range(len(text) + 1), min(len(text), 12)))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert result_of(pieces, threads=1, memory_budget_bytes=1 << 20, **expected["options"]) == expected["result"]
+    assert result_of(case, pieces, threads=1, memory_budget_bytes=1 << 20, **expected["options"]) == expected["result"]
 
 
 def test_every_expectation_has_a_transcript() -> None:
-    assert [path.name.removesuffix(".expected.json") for path in sorted(CASES.glob("*.expected.json"))] == NAMES
+    expectations = (str(path.relative_to(CASES)).removesuffix(".expected.json") for path in CASES.rglob("*.expected.json"))
+    assert sorted(expectations) == NAMES

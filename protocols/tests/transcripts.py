@@ -1,32 +1,55 @@
-"""Transcripts of what taps write (`protocols/conformance/<case>.jsonl`) and what each must give (`<case>.expected.json`).
+"""Transcripts of what connectors write (`protocols/conformance/<case>.jsonl`) and what each must give (`<case>.expected.json`).
+
+Cases in `protocols/conformance/airbyte/` are what Airbyte sources write, the others what Singer taps do.
 
 `python -m protocols.tests.transcripts` writes down what the decoder gives now; read the difference before you commit it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import decimal
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from dativo_protocols import Batch, BatchFiles, DativoError, Log, Message, Rejects, Schema, SingerDecoder, State, Version
+from dativo_protocols import (
+    AirbyteDecoder,
+    Batch,
+    BatchFiles,
+    DativoError,
+    Log,
+    Message,
+    Rejects,
+    Schema,
+    SingerDecoder,
+    State,
+    StreamId,
+    Version,
+)
 
 CASES = Path(__file__).parent.parent / "conformance"
 
 
 @contextmanager
-def decoding(pieces: Iterable[bytes], **options: Any) -> Iterator[SingerDecoder]:
+def decoding(
+    pieces: Iterable[bytes], *, make: Callable[..., SingerDecoder | AirbyteDecoder] = SingerDecoder, **options: Any
+) -> Iterator[Any]:
     """A decoder whose input is written piece by piece, by a thread, into a pipe."""
     reader, writer = os.pipe()
-    decoder = SingerDecoder(reader, **options)
-    os.close(reader)
+    try:
+        decoder = make(reader, **options)
+    except BaseException:
+        os.close(writer)
+        raise
+    finally:
+        os.close(reader)
 
     def write() -> None:
         try:
@@ -87,6 +110,17 @@ def columns_of(data: Any) -> dict[str, str]:
     return columns
 
 
+def readable(value: Any) -> Any:
+    """A field of a message as JSON."""
+    if isinstance(value, StreamId):
+        return str(value)
+    if isinstance(value, tuple):
+        return [readable(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        return {field.name: readable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return plain(value)
+
+
 class Result:
     """What a transcript gave, however it was cut into pieces and batches."""
 
@@ -94,6 +128,7 @@ class Result:
         self.streams: dict[str, list[dict[str, Any]]] = {}
         self.state: str | None = None
         self.logs: list[str] = []
+        self.said: list[dict[str, Any]] = []
         self.error: dict[str, Any] | None = None
         self.rows_in: dict[str, int] = {}
 
@@ -104,7 +139,11 @@ class Result:
         if isinstance(message, Log):
             self.logs.append(f"{message.level}: {message.message}")
             return
-        epochs = self.streams.setdefault(message.stream.name, [])
+        if not isinstance(message, Schema | Batch | Rejects | Version | BatchFiles):
+            fields = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
+            self.said.append({type(message).__name__: {name: readable(value) for name, value in fields.items()}})
+            return
+        epochs = self.streams.setdefault(str(message.stream), [])
         if isinstance(message, Schema):
             key, cursor = list(message.primary_key), list(message.cursor)
             epochs.append({"columns": columns_of(message.data), "primary_key": key, "cursor": cursor})
@@ -127,21 +166,42 @@ class Result:
             "streams": self.streams,
             "state": self.state,
             "logs": self.logs,
+            **({"said": self.said} if self.said else {}),
             "rows_in": self.rows_in,
             "error": self.error,
         }
 
 
-def result_of(pieces: Iterable[bytes], **options: Any) -> dict[str, Any]:
+def airbyte(fd: int, **options: Any) -> AirbyteDecoder:
+    """A decoder with its options as an expectation has them: JSON instead of bytes, `[name, namespace]` instead of streams."""
+    for name in {"catalog", "state"} & options.keys():
+        value = options[name]
+        options[name] = (value if isinstance(value, str) else json.dumps(value)).encode()
+    for name in {"fields", "types"} & options.keys():
+        options[name] = {StreamId(*stream): value for stream, value in options[name]}
+    return AirbyteDecoder(fd, **options)
+
+
+def result_of(case: str, pieces: Iterable[bytes], **options: Any) -> dict[str, Any]:
     """Decodes a transcript to its end, or to its error."""
     result = Result()
-    with decoding(pieces, **options) as decoder:
+    make = airbyte if case.startswith("airbyte/") else SingerDecoder
+
+    def fail(error: DativoError) -> None:
+        result.error = {"type": type(error).__name__, "message": error.message, "facts": error.facts}
+
+    with ExitStack() as stack:
+        try:
+            decoder = stack.enter_context(decoding(pieces, make=make, **options))
+        except DativoError as error:
+            fail(error)
+            return result.as_json()
         try:
             for message in decoder:
                 result.take(message)
         except DativoError as error:
-            result.error = {"type": type(error).__name__, "message": error.message, "facts": error.facts}
-        result.rows_in = {str(stream): count for stream, count in sorted(decoder.rows_in.items())}
+            fail(error)
+        result.rows_in = dict(sorted((str(stream), count) for stream, count in decoder.rows_in.items()))
     return result.as_json()
 
 
@@ -151,9 +211,10 @@ def transcript(case: str) -> bytes:
 
 
 def write_expectations() -> None:
-    for path in sorted(CASES.glob("*.expected.json")):
+    for path in sorted(CASES.rglob("*.expected.json")):
         expected = json.loads(path.read_text())
-        result = result_of([transcript(path.name.removesuffix(".expected.json"))], **expected["options"])
+        case = str(path.relative_to(CASES)).removesuffix(".expected.json")
+        result = result_of(case, [transcript(case)], **expected["options"])
         whole = {"about": expected["about"], "options": expected["options"], "result": result}
         path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
