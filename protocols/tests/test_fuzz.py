@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from protocols.tests.fuzz import fuzz
+import pytest
+
+from protocols.tests.fuzz import PROTOCOLS, fuzz
 
 
-def test_mutated_lines_crash_nothing_and_lose_no_good_row() -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_mutated_lines_crash_nothing_and_lose_no_good_row(protocol: str) -> None:
     failures: list[str] = []
-    total = fuzz(200_000, 1, failures.append)
+    total = fuzz(200_000, 1, failures.append, protocol)
     assert failures == []
     assert total["rejects"] > 10_000
     assert total["rows"] > 50_000
