@@ -22,7 +22,7 @@ from tests.images import rootfs
 from tests.images.archive import architecture, write_archive
 
 # Raised when what is below changes what the layers hold.
-FORMAT = 1
+FORMAT = 2
 HERE = Path(__file__).parent
 
 
@@ -128,10 +128,12 @@ def loaded(name: str) -> Image:
 
 
 def _base(cache: Path) -> Path:
-    base = cache / f"debian-{_key([FORMAT, rootfs.SUITE, rootfs.PACKAGES, rootfs.STRIPPED])}.tar"
+    base = cache / f"debian-{_key([rootfs.SUITE, rootfs.PACKAGES, rootfs.STRIPPED])}.tar"
     with _locked(base):
         if not base.exists():
             rootfs.debian(base)
+            for old in set(cache.glob("debian-*.tar")) - {base}:
+                old.unlink()
     return base
 
 

@@ -70,8 +70,7 @@ def package(layer: Path, base: Path, requirement: str) -> None:
             shutil.rmtree(site / tests, ignore_errors=True)
         module, function = _entry_point(site, requirement)
         _code(root, f"import sys\n\nfrom {module} import {function}\n\nif __name__ == '__main__':\n    sys.exit({function}())\n")
-        # Nothing can be written in a container: what is not compiled now is compiled anew at each start.
-        _run(["chroot", str(root), "python", "-m", "compileall", "-q", "-j", "0", "/" + SITE], ok=(0, 1))
+        _compile(root)
         _tar(root, [SITE, "airbyte"], layer)
 
 
@@ -88,6 +87,16 @@ def program(layer: Path, base: Path, source: Path, *, setuid_python: bool = Fals
             path.chmod(0o4755)
             names.append("usr/local/bin/setuid-python")
         _tar(root, names, layer)
+
+
+def _compile(root: Path) -> None:
+    """Nothing can be written in a container: what is not compiled now is compiled anew at each start."""
+    # Where several processes find each other.
+    (root / "dev/shm").mkdir(parents=True)
+    # 1: some file is for another Python.
+    _run(["chroot", str(root), "python", "-m", "compileall", "-q", "-j", "0", "/" + SITE], ok=(0, 1))
+    if not any((root / SITE).glob("airbyte_cdk/__pycache__/*.pyc")):
+        raise CannotBuildError("the packages could not be compiled")
 
 
 def _code(root: Path, text: str) -> None:
