@@ -14,6 +14,8 @@ GC_THRESHOLD = 50_000
 def main() -> int:
     """Runs the command line and returns the process exit code."""
     gc.set_threshold(GC_THRESHOLD, 20, 100)
+    # pydantic looks through every installed package for plugins of its own; a program has none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         from dativo.cli import run
     except KeyboardInterrupt:

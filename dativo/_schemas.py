@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from dativo._job import Job
 from dativo._model import Model
@@ -18,7 +22,29 @@ MODELS: dict[str, type[Model]] = {"job": Job, "recipe": Recipe}
 def render(name: str) -> str:
     """The text of `<name>.schema.json`, for `job` or `recipe`."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **MODELS[name].model_json_schema()}
+    models = {model.__name__: model for model in _models(Model)}
+    for title, described in {MODELS[name].__name__: schema, **schema.get("$defs", {})}.items():
+        texts = _docstrings(models[title]) if title in models else {}
+        for field, text in texts.items():
+            described["properties"][field] = {"description": text, **described["properties"][field]}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _models(model: type[Model]) -> Iterator[type[Model]]:
+    for inner in model.__subclasses__():
+        yield inner
+        yield from _models(inner)
+
+
+def _docstrings(model: type[Model]) -> dict[str, str]:
+    """What stands below each field."""
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    body: list[Any] = getattr(definition, "body", [])
+    return {
+        field.target.id: inspect.cleandoc(below.value.value)
+        for field, below in zip(body, body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+    }
 
 
 def write(folder: Path) -> None:
