@@ -32,7 +32,14 @@ impl RecordFormat for AirbyteRecords {
         let mut at = Cursor::new(line, 0);
         let [kind] = values_before(&mut at, ["type"], "record")?;
         let is_record = string_value(&line[kind?])?.eq_ignore_ascii_case("RECORD");
-        let [stream, namespace] = values_before(&mut at, ["stream", "namespace"], "data")?;
+        let [stream, namespace, meta, file] = values_before(
+            &mut at,
+            ["stream", "namespace", "meta", "file_reference"],
+            "data",
+        )?;
+        if meta.is_some() || file.is_some() {
+            return None;
+        }
         let name = plain_text(line, &stream?)?;
         let named = match namespace {
             None => Named::Behind,
