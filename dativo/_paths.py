@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dativo_protocols.errors import ConfigError
+
 __all__ = ["cache_dir", "configs_dir", "project_dir", "state_dir", "store_path"]
 
 
 def project_dir(project: str | Path | None = None) -> Path:
-    """The folder that holds `jobs/`, `connectors/`, `tenants/` and `.dativo/`; the current one by default."""
-    return Path(project) if project is not None else Path.cwd()
+    """The folder that holds `jobs/`, `connectors/`, `tenants/` and `.dativo/`; the current one by default.
+
+    Raises:
+        ConfigError: There is no current folder any more.
+    """
+    if project is not None:
+        return Path(project)
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"the current folder is gone: {error.strerror}", hint="`--project DIR` works in another one") from None
 
 
 def state_dir(project: str | Path | None = None) -> Path:

@@ -7,8 +7,8 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from dativo._job import Job
 from dativo._model import Model
@@ -39,12 +39,13 @@ def _models(model: type[Model]) -> Iterator[type[Model]]:
 def _docstrings(model: type[Model]) -> dict[str, str]:
     """What stands below each field."""
     (definition,) = ast.parse(inspect.getsource(model)).body
-    body: list[Any] = getattr(definition, "body", [])
-    return {
-        field.target.id: inspect.cleandoc(below.value.value)
-        for field, below in zip(body, body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-    }
+    found: dict[str, str] = {}
+    for field, below in pairwise(getattr(definition, "body", ())):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            text = below.value.value if isinstance(below.value, ast.Constant) else None
+            if isinstance(text, str):
+                found[field.target.id] = inspect.cleandoc(text)
+    return found
 
 
 def write(folder: Path) -> None:
