@@ -16,7 +16,6 @@ from dativo_engines._private import PrivateDirectory
 
 from tests.sandbox.sources import SandboxSource, cache_dir
 
-pytestmark = pytest.mark.xdist_group("sandbox")
 Make = Callable[..., SandboxSource]
 RUN = """
 import contextlib, os, pathlib, sys, time
@@ -31,8 +30,9 @@ with source.running(config={"attempt": attempt, "deaf": True}) as running:
 """
 
 
-def groups() -> list[str]:
-    return [str(path) for path in Path("/sys/fs/cgroup").rglob("dativo-*")]
+def groups(folder: Path) -> list[Path]:
+    """The control groups of the runs that keep their private files in this folder."""
+    return [link.readlink() for link in folder.glob("private/run-*/group-*")]
 
 
 def gone(look: Callable[[], object], seconds: float = 15.0) -> bool:
@@ -48,14 +48,15 @@ def dativo(image: Callable[[str], Path], tmp_path: Path, source: Make) -> Iterat
     """A run in a process of its own; its source is deaf to SIGTERM and waits for ever."""
     source("hostile").attempt("identity")
     command = [sys.executable, "-c", RUN, str(image("hostile")), str(tmp_path), str(cache_dir()), "wait"]
-    before = groups()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip().isdigit()
         assert len(children(process.pid)) == 4
+        made = groups(tmp_path)
+        assert os.geteuid() != 0 or all(path.exists() for path in made)
         yield process
         process.send_signal(signal.SIGINT)
-    assert gone(lambda: [group for group in groups() if group not in before])
+    assert gone(lambda: [group for group in made if group.exists()])
 
 
 def children(pid: int) -> list[int]:
@@ -91,13 +92,13 @@ def test_what_two_killings_at_once_leave_the_next_run_removes(dativo: subprocess
 
 
 def test_leaving_the_block_ends_it(source: Make, tmp_path: Path) -> None:
-    before = groups()
     with source("hostile").running(config={"attempt": "wait", "deaf": True}) as running:
         os.read(running.stdout, 1)
         started = [running.pid, *children(running.pid)]
         assert len(started) == 3
+        made = groups(tmp_path)
     assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
-    assert (groups(), list((tmp_path / "private").glob("run-*"))) == (before, [])
+    assert ([group for group in made if group.exists()], list((tmp_path / "private").glob("run-*"))) == ([], [])
 
 
 def test_a_stop_ends_it_and_says_so(source: Make) -> None:

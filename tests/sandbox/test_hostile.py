@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from dativo_engines import ContainerOptions
 
 from tests.sandbox.sources import SandboxSource
 
-pytestmark = pytest.mark.xdist_group("sandbox")
 Make = Callable[..., SandboxSource]
 SMALL = ContainerOptions(network="none", memory_bytes=256 << 20, pids=64, tmp_bytes=16 << 20)
 
@@ -71,12 +70,11 @@ def test_it_cannot_read_another_runs_files(hostile: SandboxSource, source: Make)
 
 
 def test_it_cannot_read_this_machines_files(hostile: SandboxSource) -> None:
-    path = Path("/var/tmp/dativo-test-secret")
-    path.write_text("half-another-run")
-    try:
+    with tempfile.NamedTemporaryFile(dir="/var/tmp", prefix="dativo-test-") as file:
+        file.write(b"half-another-run")
+        file.flush()
+        os.chmod(file.name, 0o644)
         assert "cannot find another run's secret" in hostile.attempt("other_run", half="half").error
-    finally:
-        path.unlink()
 
 
 def test_it_is_given_the_means_to_find_its_own_secret(source: Make) -> None:

@@ -15,7 +15,6 @@ from dativo_engines._failure import connector_failure
 from engines.tests.sandbox_archives import Entry, ImageFiles, directory, file, layer, link, write_tar
 from tests.sandbox.sources import SandboxSource
 
-pytestmark = pytest.mark.xdist_group("sandbox")
 Run = Callable[..., str]
 SHELL = ["/bin/sh", "-c"]
 LINKS = ("sh", "cat", "echo", "env", "grep", "hostname", "id", "ls", "nslookup", "ps", "pwd", "sleep", "stat", "wget", "nc")

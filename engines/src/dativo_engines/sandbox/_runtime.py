@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from dativo_protocols import ConfigError
+
 from dativo_engines._engine import Connector, EngineOptions
 from dativo_engines._private import PROCESS_MARK, PrivateDirectory
 from dativo_engines._redaction import Redactor
@@ -26,6 +28,8 @@ from dativo_engines.sandbox._seccomp import seccomp_filter
 from dativo_engines.supervisor import Exit, Process
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
+# Without a daemon, there is no bridge: it is this machine's network.
+NETWORKS = ("none", "bridge", "host")
 SHARED_MEMORY_BYTES = 64 << 20
 FILES = "/dativo"
 # They tell about the machine rather than about a process.
@@ -65,6 +69,12 @@ class SandboxRuntime:
         """
         if self._image is not None:
             return
+        network = self._options.container.network
+        if network not in NETWORKS:
+            raise ConfigError(
+                f"a sandbox cannot join the Docker network `{network}`",
+                hint="`network` may be `none`, or `host`: this machine's own",
+            )
         self._bwrap = find_bubblewrap()
         self._user = outside_user()
         probe(self._bwrap, self._user)
