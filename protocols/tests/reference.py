@@ -37,6 +37,9 @@ EXTRA = ("extra",)
 CHANGES = ("changes",)
 
 
+OWN = {"_dativo_extra", "_dativo_changes"}
+
+
 @dataclass
 class Stream:
     """What one stream gave. A row is its cells that are not null; a reject is its line, column and bytes."""
@@ -46,6 +49,13 @@ class Stream:
     rows: list[dict[Any, Any]] = field(default_factory=list)
     rejects: list[tuple[int, str | None, bytes]] = field(default_factory=list)
     seen: int = 0
+
+    def column(self, name: Any) -> Any:
+        """The column of a property: those with a name of Dativo's own columns get `_` at its end until it is free."""
+        column = name
+        while name in self.types and (column in OWN or (column != name and column in self.types)):
+            column += "_"
+        return column
 
 
 def members(text: str) -> list[tuple[str, str, str, Any]]:
@@ -258,12 +268,12 @@ def take_record(stream: Stream, line: int, record: str, on_bad_value: str) -> No
         row[EXTRA] = "{" + ",".join(extra) + "}"
     bad_keys = [name for name in bad if name in stream.key]
     if bad and on_bad_value == "null" and not bad_keys:
-        row[CHANGES] = bad
+        row[CHANGES] = [stream.column(name) for name in bad]
     elif bad:
-        column = bad_keys[0] if on_bad_value == "null" else bad[0]
+        column = stream.column(bad_keys[0] if on_bad_value == "null" else bad[0])
         stream.rejects.append((line, column, record.encode("utf-8", "surrogateescape")))
         return
-    stream.rows.append(row)
+    stream.rows.append({stream.column(name): value for name, value in row.items()})
 
 
 def decode(text: bytes, on_bad_value: str = "quarantine") -> tuple[dict[str, Stream], list[tuple[str, dict[str, int]]]]:

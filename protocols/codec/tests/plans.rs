@@ -438,3 +438,21 @@ fn arrow_schemas_give_plans_too() {
         Err(SchemaError::DuplicateColumn { .. })
     ));
 }
+
+#[test]
+fn properties_named_like_dativo_s_own_columns_get_another_name() {
+    let schema = br#"{"properties":{"_dativo_extra":{"type":"integer"},"_dativo_extra_":{"type":"string"},"_dativo_changes":{}}}"#;
+    let keys = ["_dativo_extra".to_owned()];
+    let plan = StreamPlan::compile(schema, &keys, &PlanOptions::default()).unwrap();
+    let names = ["_dativo_extra__", "_dativo_extra_", "_dativo_changes_"];
+    assert_eq!(
+        plan.arrow_schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect::<Vec<_>>(),
+        names
+    );
+    assert_eq!(plan.key_properties(), [names[0]]);
+    assert_eq!(plan.column_of("_dativo_changes"), names[2]);
+}

@@ -201,7 +201,7 @@ impl Airbyte {
             path => vec![path.join(".")],
         };
         core.outlet
-            .item(announcement(&stream.id, plan, &stream.json_schema, cursor))
+            .item(announcement(&stream.id, plan, &stream.json_schema, &cursor))
     }
 
     /// Verifies a state's count, and merges it. It goes out when its run does, or a later one in its place.

@@ -454,14 +454,14 @@ pub(crate) fn announcement(
     stream: &StreamId,
     plan: &StreamPlan,
     json_schema: &[u8],
-    cursor: Vec<String>,
+    cursor: &[String],
 ) -> Item {
     let event = Event::Schema {
         stream: stream.clone(),
         schema: Arc::clone(plan.arrow_schema()),
         json_schema: json_schema.to_vec(),
         primary_key: plan.key_properties().to_vec(),
-        cursor,
+        cursor: cursor.iter().map(|name| plan.column_of(name)).collect(),
     };
     let stream = stream.clone();
     Item::Schema { stream, event }

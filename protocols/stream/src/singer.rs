@@ -99,7 +99,7 @@ impl Singer {
         )
         .map_err(|error| refused(&format!("line {number}: SCHEMA"), &stream, &error).at(number))?;
         let announcement =
-            announcement(&stream, &plan, message.schema, message.bookmark_properties);
+            announcement(&stream, &plan, message.schema, &message.bookmark_properties);
         Arc::make_mut(&mut core.registry).insert(stream.clone(), Arc::new(plan));
         let line: Arc<[u8]> = Arc::from(line.bytes);
         if let Some(old) = self.schema_line_of.insert(stream, Arc::clone(&line)) {

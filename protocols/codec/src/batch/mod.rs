@@ -267,7 +267,7 @@ impl BatchBuilder {
         }
         match Cursor::new(&at.buf[..at.pos], start).raw() {
             Ok(raw) => {
-                let name = Value::String(self.plan.columns[slot].name.clone()).to_string();
+                let name = Value::String(self.plan.columns[slot].property.clone()).to_string();
                 self.append_outside(name.as_bytes(), raw);
             }
             Err(Fault::Bad(problem)) => {

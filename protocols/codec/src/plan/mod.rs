@@ -5,7 +5,7 @@ mod json_schema;
 mod options;
 mod types;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
@@ -16,6 +16,7 @@ pub use self::options::{Extra, Nested, OnBadValue, PlanOptions};
 pub(crate) use self::types::{ColumnType, Leniency, Shape, json_metadata};
 use crate::keys::KeyTable;
 use crate::unify::ROLE_KEY;
+use crate::{CHANGES_COLUMN, EXTRA_COLUMN};
 
 /// A schema that gives no plan.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,8 @@ pub struct StreamPlan {
 #[derive(Debug)]
 pub(crate) struct ColumnPlan {
     pub name: String,
+    /// The property it holds.
+    pub property: String,
     pub column_type: ColumnType,
     pub leniency: Leniency,
     /// A row without it is bad.
@@ -85,7 +88,8 @@ pub(crate) struct ColumnPlan {
 impl StreamPlan {
     /// The plan for records that follow `json_schema` (the JSON text of a JSON Schema, draft 4 to 2020-12).
     ///
-    /// Columns come in the order of `properties`; a key property the schema does not describe follows as JSON text.
+    /// Columns come in the order of `properties`, under their names; `_dativo_extra` and `_dativo_changes`, which are the names of
+    /// the optional columns, get a `_` at their end. A key property the schema does not describe follows as JSON text.
     /// Every field is nullable but those of `key_properties`: taps break their own `required`, and a primary key is what
     /// targets rely on ([`PlanOptions::nullable_keys`] makes these nullable too). Options may name properties that the schema does not have; they have no effect.
     ///
@@ -120,6 +124,7 @@ impl StreamPlan {
                 });
             }
         }
+        let names: HashSet<String> = properties.iter().map(|each| each.name.clone()).collect();
         let (mut columns, mut skipped) = (Vec::new(), Vec::new());
         for property in properties {
             let Property {
@@ -143,7 +148,8 @@ impl StreamPlan {
                 ..leniency
             };
             columns.push(ColumnPlan {
-                name,
+                name: column_name(&name, &names),
+                property: name,
                 column_type: forced.unwrap_or(column_type),
                 leniency,
                 required: is_key && !options.nullable_keys,
@@ -152,7 +158,10 @@ impl StreamPlan {
         Ok(Self::new(
             columns,
             &skipped,
-            key_properties.to_vec(),
+            key_properties
+                .iter()
+                .map(|key| column_name(key, &names))
+                .collect(),
             options.extra,
             options.on_bad_value,
         ))
@@ -173,7 +182,7 @@ impl StreamPlan {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let names = columns
             .iter()
-            .map(|column| column.name.as_str())
+            .map(|column| column.property.as_str())
             .chain(skipped.iter().map(String::as_str));
         let keys = Arc::new(KeyTable::new(names));
         Self {
@@ -215,6 +224,7 @@ impl StreamPlan {
                     data_type: field.data_type().to_string(),
                 })?;
             columns.push(ColumnPlan {
+                property: name.clone(),
                 name,
                 column_type,
                 leniency,
@@ -265,10 +275,30 @@ impl StreamPlan {
         &self.schema
     }
 
-    /// Primary key, as given.
+    /// The column that holds a property; a name that no column holds stays as it is.
+    pub fn column_of(&self, property: &str) -> String {
+        let mut columns = self.columns.iter();
+        let column = columns.find(|column| column.property == property);
+        column.map_or(property, |column| &column.name).to_owned()
+    }
+
+    /// Columns of the primary key, in the order given.
     pub fn key_properties(&self) -> &[String] {
         &self.key_properties
     }
+}
+
+/// The column for a property: its own name, unless one of Dativo's columns has it. Then it gets a `_` at its end, and more until
+/// no other property of the stream is called so.
+fn column_name(property: &str, properties: &HashSet<String>) -> String {
+    let mut name = property.to_owned();
+    while name == EXTRA_COLUMN
+        || name == CHANGES_COLUMN
+        || (name != property && properties.contains(&name))
+    {
+        name.push('_');
+    }
+    name
 }
 
 fn without_roles(schema: SchemaRef) -> SchemaRef {
