@@ -15,7 +15,7 @@ from dativo_sdk import WriteCatalog, Writer
 from dativo._catalog_file import CatalogFile, read_catalog
 from dativo._connector import container_options
 from dativo._engines import decoder_budget, discover_or_none, new_engine
-from dativo._handover import handed_over, starting_state
+from dativo._handover import handed_over, replaced_streams, starting_state
 from dativo._interruption import Interruption
 from dativo._job import ResolvedJob
 from dativo._kept_config import KeptConfig
@@ -95,19 +95,22 @@ class Attempts:
         attempt.state_after = state
         if attempt.number == 1:
             self._report.state_before = state
+        can = write_modes(writer)
+        replaced = replaced_streams(job.job, self._rules, plan, can)
         pipeline = Pipeline(
             job.job,
             self._rules,
             writer,
             catalog,
-            write_modes=write_modes(writer),
+            write_modes=can,
+            replaced=replaced,
             report=attempt,
             progress=self._progress,
             interruption=self._interruption,
             committed=self._record,
             log=self._log,
         )
-        handed = handed_over(state, job.job, self._rules, plan)
+        handed = handed_over(state, job.job, self._rules, plan, replaced)
         engine = self._engine(plan, attempt.number)
         with self._interruption.allowed:
             reading = engine.read(self._config or {}, plan.catalog, handed)

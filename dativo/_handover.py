@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from dativo_protocols import StreamId
 from dativo_sdk import JobKey, Writer
@@ -20,7 +20,7 @@ from dativo._json_text import remove_members
 from dativo._selection import ReadPlan, StreamRules
 from dativo._store import Store
 
-__all__ = ["handed_over", "starting_state"]
+__all__ = ["handed_over", "replaced_streams", "starting_state"]
 
 EMPTY = b"{}"
 
@@ -55,12 +55,32 @@ def starting_state(
     return committed
 
 
-def handed_over(state: bytes | None, job: Job, rules: StreamRules, plan: ReadPlan) -> bytes | None:
+def replaced_streams(job: Job, rules: StreamRules, plan: ReadPlan, can: Collection[str]) -> frozenset[StreamId]:
+    """Streams that are overwritten although nobody says so: read in full each time, they would be there twice.
+
+    Those are streams for which the job has no write mode, and which have no key by which the target could merge them.
+
+    Args:
+        can: The target's write modes.
+    """
+    if "overwrite" not in can or job.target.write is not None:
+        return frozenset()
+    merged = "merge" in can
+    unsaid = {stream for stream in plan.whole if (config := rules.find(stream)) is not None and config.write is None}
+    return frozenset(stream for stream in unsaid if not (plan.whole[stream] and merged))
+
+
+def handed_over(
+    state: bytes | None, job: Job, rules: StreamRules, plan: ReadPlan, replaced: Collection[StreamId] = ()
+) -> bytes | None:
     """The part of the state for the connector, or None to start it without one.
 
     Left out are the bookmarks of streams written with `overwrite`, which are read from their beginning, and those that only say
     that a full refresh is finished: of Singer taps where the job asks for full refreshes, of Airbyte sources always. Streams that
     the job does not read keep theirs, and every other byte is as it was committed.
+
+    Args:
+        replaced: As `replaced_streams` says.
 
     Raises:
         ConfigError: See `without_streams`.
@@ -69,13 +89,13 @@ def handed_over(state: bytes | None, job: Job, rules: StreamRules, plan: ReadPla
     if state is None or state.strip() in (EMPTY, b"[]"):
         return None
     if is_array(state):
-        return _array_handed_over(state, job, rules, plan)
+        return _array_handed_over(state, job, rules, plan, replaced)
     overwritten, refreshed, others = set[str](), set[str](), 0
     for stream, names in _streams(state, rules, plan).items():
         config = rules.find(stream)
         if config is None:
             continue
-        if (config.write or job.target.write) == "overwrite":
+        if stream in replaced or _starts_over(stream, job, rules):
             overwritten |= names
         else:
             others += 1
@@ -98,10 +118,12 @@ def handed_over(state: bytes | None, job: Job, rules: StreamRules, plan: ReadPla
     return remove_members(left, [("bookmarks", name) for name in finished_full_refresh(left, refreshed)])
 
 
-def _array_handed_over(state: bytes, job: Job, rules: StreamRules, plan: ReadPlan) -> bytes | None:
+def _array_handed_over(
+    state: bytes, job: Job, rules: StreamRules, plan: ReadPlan, replaced: Collection[StreamId]
+) -> bytes | None:
     in_state = entry_streams(state)
     read = list(plan.catalog.selected) if plan.catalog is not None else in_state
-    starting_over = {stream for stream in {*read, *in_state} if _starts_over(stream, job, rules)}
+    starting_over = {stream for stream in {*read, *in_state} if stream in replaced or _starts_over(stream, job, rules)}
     return without_entries(state, starting_over, all_streams=starting_over.issuperset(read))
 
 

@@ -74,6 +74,7 @@ class Pipeline:
         writer: Initialized with `catalog`.
         catalog: Streams are added as they are announced.
         write_modes: What the writer can do.
+        replaced: Streams to overwrite where the job does not say.
         report: Of this attempt; filled in as it goes on.
         committed: Called after each commit with the state that was committed, unless it is the one from before.
         log: Called with level and line.
@@ -92,12 +93,14 @@ class Pipeline:
         interruption: Interruption,
         committed: Callable[[bytes], None],
         log: Callable[[str, str], None],
+        replaced: frozenset[StreamId] = frozenset(),
     ) -> None:
         self._job = job
         self._rules = rules
         self._writer = writer
         self._catalog = catalog
         self._write_modes = write_modes
+        self._replaced = replaced
         self._report = report
         self._progress = progress
         self._interruption = interruption
@@ -199,7 +202,8 @@ class Pipeline:
             )
         key = message.primary_key if config.primary_key is None else tuple(config.primary_key)
         chosen = config.write or self._job.target.write
-        mode: WriteMode = chosen or ("merge" if key and "merge" in self._write_modes else "append")
+        usual: WriteMode = "merge" if key and "merge" in self._write_modes else "append"
+        mode = chosen or ("overwrite" if message.stream in self._replaced else usual)
         if mode == "merge" and not key:
             raise ConfigError(
                 f"stream `{message.stream}` cannot be merged: it has no key",

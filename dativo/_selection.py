@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from dativo_engines import ReadCatalog, ReplicationMethod, Selection
@@ -51,12 +51,14 @@ class ReadPlan:
         catalog: What to read; None runs the connector without a catalog.
         fields, types: For `DecodeOptions`, by the name that a stream has in messages.
         bookmarks: Names under which a stream's bookmark may stand in a state, by identity.
+        whole: Streams that are read from their beginning each time, as far as that is known, and whether they have a key.
     """
 
     catalog: ReadCatalog | None
     fields: Mapping[str, tuple[str, ...]]
     types: Mapping[str, Mapping[str, str]]
     bookmarks: Mapping[StreamId, frozenset[str]]
+    whole: Mapping[StreamId, bool] = field(default_factory=dict)
 
 
 def matches(name: str, stream: StreamId) -> bool:
@@ -87,6 +89,7 @@ def plan_read(
     fields: dict[str, tuple[str, ...]] = {}
     types: dict[str, Mapping[str, str]] = {}
     selected: dict[StreamId, Selection] = {}
+    whole: dict[StreamId, bool] = {}
     for stream in catalog.streams:
         config = rules.find(stream.id)
         if config is None:
@@ -96,12 +99,22 @@ def plan_read(
         method = METHODS[config.mode] if config.mode else usual.replication_method
         cursor = config.cursor or (usual.replication_key if method == usual.replication_method else None)
         selected[stream.id] = Selection(None if config.fields is None else tuple(config.fields), method, cursor)
+        if _is_whole(stream, method, cursor):
+            whole[stream.id] = bool(stream.primary_key if config.primary_key is None else config.primary_key)
         if config.types:
-            types[stream.id.name] = config.types
+            types[str(stream.id)] = config.types
         if config.fields is not None:
-            fields[stream.id.name] = _needed(config, stream.primary_key, stream.cursor)
+            fields[str(stream.id)] = _needed(config, stream.primary_key, stream.cursor)
     bookmarks = {stream.id: frozenset(filter(None, (stream.id.name, _tap_id(stream)))) for stream in catalog.streams}
-    return ReadPlan(ReadCatalog(catalog, selected), fields, types, bookmarks)
+    return ReadPlan(ReadCatalog(catalog, selected), fields, types, bookmarks, whole)
+
+
+def _is_whole(stream: CatalogStream, method: ReplicationMethod | None, cursor: str | None) -> bool:
+    """A tap that is not asked chooses for itself; of an Airbyte source it is known what it does then."""
+    if method is not None or "supported_sync_modes" not in stream.raw:
+        return method == "FULL_TABLE"
+    has_cursor = bool(cursor or stream.cursor) or stream.raw.get("source_defined_cursor") is True
+    return not ("INCREMENTAL" in stream.replication_methods and has_cursor)
 
 
 def _without_catalog(rules: StreamRules, document: Document) -> ReadPlan:

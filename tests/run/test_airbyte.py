@@ -155,6 +155,18 @@ def test_shared_state_survives_a_run_that_is_stopped_in_the_middle(project: Path
     assert (told["shared_state"], len(told["stream_states"])) == ({"lsn": 2.5}, 2)
 
 
+@pytest.mark.parametrize("target", ["duckdb", "parquet"])
+def test_a_second_full_refresh_does_not_double_the_table(project: Path, source: Any, target: str) -> None:
+    source.offers("orders", incremental=False, source_defined_primary_key=[] if target == "duckdb" else [["id"]])
+    source.says(record("orders", 1), state("orders", '{"next_page_token": 2}'), record("orders", 2))
+    job = source.job({"connector": target, "config": {"path": "shop.duckdb"}})
+    for _ in range(2):
+        report = dativo.run(job)
+        assert (report.written, report.streams[0].write) == (2, "overwrite")
+    assert source.handed_state is None
+    assert target == "parquet" or rows() == [1, 2]
+
+
 def test_a_bare_state_is_handed_back_bare(project: Path, source: Any) -> None:
     source.offers("orders")
     source.says(record("orders", 1), '{"type":"STATE","state":{"data":{"orders":{"at":1.10}}}}')

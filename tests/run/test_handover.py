@@ -6,7 +6,7 @@ import pytest
 from dativo_protocols import Catalog, CatalogStream, ConfigError, StreamId
 
 from dativo._document import Document
-from dativo._handover import handed_over
+from dativo._handover import handed_over, replaced_streams
 from dativo._job import Job
 from dativo._selection import StreamRules, plan_read
 
@@ -122,6 +122,27 @@ def test_a_bare_state_by_stream_names_is_told_apart() -> None:
     state = b'{"orders": {"at": 1.10}, "users": {"at": 2}}'
     assert handed(MIXED, state=state) == b'{"orders": {"at": 1.10}}'
     assert handed(None, state=state) == state
+
+
+def replaced(streams: dict[str, Any] | None, *can: str, **target: Any) -> set[str]:
+    source = {"connector": "c", "streams": streams}
+    job = Job.model_validate({"name": "x", "source": source, "target": {"connector": "t", **target}})
+    rules = StreamRules(job.source.streams)
+    keyed = CatalogStream(StreamId("keyed"), {}, ("id",))
+    plan = plan_read(rules, Catalog((*CATALOG.streams, keyed)), Document("job", {}))
+    return {stream.name for stream in replaced_streams(job, rules, plan, can)}
+
+
+def test_a_full_refresh_that_nobody_can_merge_is_overwritten() -> None:
+    full = {"*": {"mode": "full_refresh"}, "users": {}}
+    assert replaced(full, "append", "overwrite", "merge") == {"orders"}
+    assert replaced(full, "append", "overwrite") == {"orders", "keyed"}
+
+
+def test_what_the_job_says_is_written_so() -> None:
+    assert replaced({"*": {"mode": "full_refresh", "write": "append"}}, "append", "overwrite") == set()
+    assert replaced({"*": {"mode": "full_refresh"}}, "append", "overwrite", write="append") == set()
+    assert replaced({"*": {"mode": "full_refresh"}}, "append") == set()
 
 
 def test_an_empty_state_is_none() -> None:

@@ -124,6 +124,12 @@ def test_bad_rows_can_be_handed_out(orders: Any, say: Any) -> None:
     assert (rows.num_rows, bad[0].to_pylist()[0]["record"]) == (1, b'{"id": "x"}')
 
 
+def test_a_key_cannot_be_nulled(orders: Any, say: Any) -> None:
+    orders.says(say.schema("orders", ["id"], id="integer"), say.record("orders", id=1), say.record("orders", id="x"))
+    with pytest.raises(ContractError, match="its primary key does not fit and cannot be null: column `id`"):
+        open_source(orders).read("orders", on_bad_value="null").to_arrow()
+
+
 def test_bad_rows_need_somebody_to_take_them(orders: Any) -> None:
     with pytest.raises(ConfigError, match="needs `on_reject`"):
         open_source(orders).read("orders", on_bad_value="quarantine")
