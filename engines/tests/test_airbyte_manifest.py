@@ -55,6 +55,16 @@ def test_it_is_run_by_the_package_that_reads_manifests(tmp_path: Path) -> None:
     assert loaded(known).runner(image) == image
 
 
+@pytest.mark.parametrize(("version", "later"), [("6.5.2", False), ("0.29.0", False), ("6.36.3", True), ("7.0.0", True)])
+def test_a_later_manifest_is_run_by_a_later_package(version: str, later: bool, tmp_path: Path) -> None:
+    known = connector(tmp_path, MANIFEST.replace("6.5.2", version))
+    runner = loaded(known).runner(known)
+    assert (runner.package, runner.executable) == (
+        "airbyte-cdk==7.39.1" if later else "airbyte-source-declarative-manifest==6.5.2",
+        "source-declarative-manifest",
+    )
+
+
 def test_its_spec_is_its_own(tmp_path: Path) -> None:
     spec = AirbyteEngine(connector(tmp_path), EngineOptions(tmp_path / "cache")).spec()
     assert list(spec.config_schema["properties"]) == ["key"]
@@ -79,7 +89,8 @@ def test_allowed_components_travel_with_it(tmp_path: Path) -> None:
     injected = manifest.inject({})
     assert injected["__injected_components_py"] == "class Auth: ...\n"
     assert len(injected["__injected_components_py_checksums"]["md5"]) == 32
-    assert manifest.runner(known).environment == {"AIRBYTE_ENABLE_UNSAFE_CODE": "true"}
+    runner = manifest.runner(known)
+    assert (runner.package, runner.environment) == ("airbyte-cdk==7.39.1", {"AIRBYTE_ENABLE_UNSAFE_CODE": "true"})
     assert without_manifest(injected) == {}
 
 

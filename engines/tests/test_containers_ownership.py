@@ -6,17 +6,28 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from dativo_engines.containers import _ownership
-from dativo_engines.containers._ownership import labels, owner_is_dead
+from dativo_engines.containers._ownership import claim, labels, owner_is_dead
 
 MARK = "0" * 32
 linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 
 
+@pytest.fixture(autouse=True)
+def claimed() -> Iterator[None]:
+    with claim(MARK):
+        yield
+
+
 def test_what_this_process_owns_has_a_living_owner() -> None:
     assert owner_is_dead(labels(MARK)) is False
+
+
+def test_what_this_process_could_not_remove_has_none() -> None:
+    assert owner_is_dead(labels("1" * 32)) is True
 
 
 def test_the_owner_is_dead_when_its_process_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,9 @@ from dativo_protocols import ConfigError, Spec
 from dativo_engines._engine import Connector
 
 RUNNER_PACKAGE = "airbyte-source-declarative-manifest==6.5.2"
+RUNNER_VERSION = (6, 5, 2)
+# The last release of that package refuses manifests of later versions, and knows nothing of Python code beside a manifest.
+LATER_PACKAGE = "airbyte-cdk==7.39.1"
 RUNNER_PROGRAM = "source-declarative-manifest"
 
 MANIFEST_KEY = "__injected_declarative_manifest"
@@ -49,7 +53,8 @@ class Manifest:
             connector = replace(connector, environment={"AIRBYTE_ENABLE_UNSAFE_CODE": "true", **connector.environment})
         if connector.package or connector.executable or connector.image:
             return connector
-        return replace(connector, package=RUNNER_PACKAGE, executable=RUNNER_PROGRAM)
+        later = self.components is not None or _version(self.document) > RUNNER_VERSION
+        return replace(connector, package=LATER_PACKAGE if later else RUNNER_PACKAGE, executable=RUNNER_PROGRAM)
 
     def inject(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration as the program wants it."""
@@ -84,6 +89,11 @@ def load_manifest(connector: Connector) -> Manifest | None:
         )
     beside = path.with_name(COMPONENTS_FILE)
     return Manifest(path, document, beside.read_bytes() if custom and beside.is_file() else None)
+
+
+def _version(document: Mapping[str, Any]) -> tuple[int, ...]:
+    """Of the framework that the manifest was written for; the oldest where it does not say."""
+    return tuple(int(part) for part in re.findall(r"\d+", str(document.get("version", "")))[:3])
 
 
 def _parsed(path: Path) -> dict[str, Any]:
