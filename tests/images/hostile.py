@@ -246,23 +246,43 @@ def leave(config):
     os._exit(config.get("code", 3))
 
 
-STREAM = {"name": "attempt", "json_schema": {"type": "object", "properties": {}}, "supported_sync_modes": ["full_refresh"]}
+@attempt
+def count(config, state):
+    """Not hostile: so many rows, with a state after each hundred, from where the state says."""
+    start = state[0]["stream"]["stream_state"]["at"] if state else 0
+    for at in range(start, config["rows"], 100):
+        rows = range(at, min(at + 100, config["rows"]))
+        for number in rows:
+            say(type="RECORD", record={"stream": "attempt", "emitted_at": 1, "data": {"id": number, "got": "x" * 100}})
+        stream = {"stream_descriptor": {"name": "attempt"}, "stream_state": {"at": rows.stop}}
+        say(type="STATE", state={"type": "STREAM", "stream": stream, "sourceStats": {"recordCount": len(rows)}})
+        time.sleep(config.get("pause_seconds", 0))
 
 
-def read(config):
+STREAM = {
+    "name": "attempt",
+    "json_schema": {"type": "object", "properties": {"id": {"type": "integer"}, "got": {}}},
+    "supported_sync_modes": ["full_refresh", "incremental"],
+    "source_defined_cursor": True,
+}
+
+
+def read(config, state):
     def status(value):
         descriptor = {"stream_descriptor": {"name": "attempt"}, "status": value}
         say(type="TRACE", trace={"type": "STREAM_STATUS", "emitted_at": 1.0, "stream_status": descriptor})
 
     status("STARTED")
     try:
-        got = ATTEMPTS[config["attempt"]](config)
+        function = ATTEMPTS[config["attempt"]]
+        got = function(config, state) if function is count else function(config)
     except Exception as error:
         trace = {"message": str(error), "failure_type": "system_error", "stack_trace": ""}
         say(type="TRACE", trace={"type": "ERROR", "emitted_at": 1.0, "error": trace})
         sys.stdout.flush()
         os._exit(1)
-    say(type="RECORD", record={"stream": "attempt", "emitted_at": 1, "data": {"got": got}})
+    if got is not None:
+        say(type="RECORD", record={"stream": "attempt", "emitted_at": 1, "data": {"got": got}})
     status("COMPLETE")
 
 
@@ -279,7 +299,7 @@ def main():
     elif arguments.command == "discover":
         say(type="CATALOG", catalog={"streams": [STREAM]})
     else:
-        read(arguments.config)
+        read(arguments.config, arguments.state)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def test_an_image_that_was_pinned_and_removed_is_not_replaced_in_silence(engine:
 def test_a_pin_that_cannot_be_read_is_made_again(variant: Make) -> None:
     again = variant("ENV AGE=first")
     again.run("spec")
-    (pin,) = (again.tmp_path / "cache" / "images").iterdir()
+    (pin,) = (again.tmp_path / "cache" / "docker").iterdir()
     for garbage in (b"", b"[]", b'{"format": 1}', pin.read_bytes()[:-20]):
         pin.write_bytes(garbage)
         assert again.run("spec").messages("SPEC")
@@ -167,7 +167,7 @@ def test_a_missing_image_is_pulled_once_and_pinned_by_digest(engine: Any, source
         prepare(pulled)
         prepare(pulled)
     assert [line for level, line in pulled.log if line.startswith("pulling")] == [f"pulling `{name}`"]
-    (pin,) = (tmp_path / "cache" / "images").iterdir()
+    (pin,) = (tmp_path / "cache" / "docker").iterdir()
     assert json.loads(pin.read_text())["digest"].startswith(f"{name.removesuffix(':1')}@sha256:")
     engine.remove_image(name)
 

@@ -76,6 +76,7 @@ class DockerRuntime:
             raise ConfigError(f"`{self._connector.reference}` names no image")
         container = self._options.container
         with ExitStack() as opening:
+            opening.enter_context(_ownership.claim(self._mark))
             self._client = connect()
             opening.callback(self._client.close)
             watcher = _Watcher(self._mark)

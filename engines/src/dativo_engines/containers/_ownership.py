@@ -8,7 +8,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,19 @@ def _identity() -> dict[str, str]:
     return found
 
 
+_claimed: set[str] = set()
+
+
+@contextlib.contextmanager
+def claim(mark: str) -> Iterator[None]:
+    """Within it this process works on the run; what it could not remove then belongs to nobody, however long it lives."""
+    _claimed.add(mark)
+    try:
+        yield
+    finally:
+        _claimed.discard(mark)
+
+
 def labels(mark: str) -> dict[str, str]:
     """Labels of what belongs to this process's run `mark`."""
     return {RUN: mark, **_identity(), PID: str(os.getpid()), STARTED: _started(os.getpid()) or ""}
@@ -58,7 +71,7 @@ def _started(pid: int) -> str | None:
 
 
 def owner_is_dead(found: Mapping[str, str]) -> bool | None:
-    """Whether the process that set these labels is gone; None when that cannot be seen from here."""
+    """Whether the run that set these labels is over, or its process gone; None when that cannot be seen from here."""
     here = _identity()
     if found.get(HOST) != here[HOST]:
         return None
@@ -67,6 +80,8 @@ def owner_is_dead(found: Mapping[str, str]) -> bool | None:
     if found.get(PROCESSES) != here[PROCESSES] or not found.get(PID, "").isdigit():
         return None
     now, then = _started(int(found[PID])), found.get(STARTED)
+    if found[PID] == str(os.getpid()) and found.get(RUN) not in _claimed:
+        return True
     return now is None or bool(now and then and now != then)
 
 
@@ -80,7 +95,7 @@ def sweep(client: Any, log: Callable[[str, str], None]) -> None:
         dead = owner_is_dead(container["Labels"])
         forgotten = container["State"] in ("created", "exited", "dead") and time.time() - container["Created"] > FORGOTTEN_SECONDS
         if dead or (dead is None and forgotten):
-            log("info", f"removing container `{container['Names'][0].lstrip('/')}` of a run that was killed")
+            log("info", f"removing container `{container['Names'][0].lstrip('/')}` of a run that is over")
             remove_container(client, container["Id"])
     for volume in client.volumes(filters=mine)["Volumes"] or ():
         if owner_is_dead(volume["Labels"]):

@@ -37,11 +37,11 @@ class PinStore:
     """One small JSON file for each image, beside the isolated environments.
 
     Args:
-        cache_dir: Of the environments; files are in `images/` below it.
+        cache_dir: Of the environments; files are in `docker/` below it.
     """
 
     def __init__(self, cache_dir: Path) -> None:
-        self._root = cache_dir.absolute() / "images"
+        self._root = cache_dir.absolute() / "docker"
 
     def path(self, reference: str, platform: str | None) -> Path:
         """Where the pin of this name is; removing the file lets the name mean another image."""
