@@ -93,6 +93,16 @@ def test_names_are_resolved_as_this_machine_does_where_there_is_a_network(
     assert lines[: lines.index("--")] == ([] if network == "none" else here)
 
 
+def test_it_can_look_up_its_own_limit_and_not_raise_it(small: Callable[..., SandboxSource], control_groups: None) -> None:
+    script = """
+    cd /sys/fs/cgroup; [ -d memory ] && cd memory
+    cat memory.limit_in_bytes memory.max 2>/dev/null; grep -c . cgroup.procs
+    for f in memory.limit_in_bytes memory.max; do [ -f $f ] && echo 9999999999 > $f; done; echo $?
+    """
+    lines = said(small(script, container=ContainerOptions(network="none", memory_bytes=128 << 20)))
+    assert (lines[0], lines[-1]) == (str(128 << 20), "1")
+
+
 def test_links_that_point_outside_lead_inside(small: Callable[..., SandboxSource]) -> None:
     made = small("cat /host /up; ls /out", link("host", "/etc/shadow"), link("up", "../../../etc/shadow"), link("out", "/../.."))
     answer = made.run("spec")
@@ -127,5 +137,5 @@ def test_the_image_is_as_it_was_after_a_run(small: Callable[..., SandboxSource])
     assert said(made) == ["1"]
     with made.prepared() as runtime:
         root = runtime._image.info.root
-        assert sorted(path.name for path in root.iterdir()) == ["bin", "data", "dativo", "dev", "etc", "proc", "tmp"]
+        assert sorted(path.name for path in root.iterdir()) == ["bin", "data", "dativo", "dev", "etc", "proc", "sys", "tmp"]
         assert list((root / "data").iterdir()) == []

@@ -70,6 +70,13 @@ class Groups:
         """Files to write a process's number to."""
         return [str(path / "cgroup.procs") for path in self.paths]
 
+    @property
+    def mounts(self) -> dict[str, str]:
+        """Where programs look for their limits: path inside, directory outside."""
+        if any((path / "memory.limit_in_bytes").exists() or (path / "cpu.cfs_quota_us").exists() for path in self.paths):
+            return {f"/sys/fs/cgroup/{name}": str(path) for name, path in self._by_controller.items()}
+        return {"/sys/fs/cgroup": str(self.paths[0])} if self.paths else {}
+
     def kills(self) -> int:
         """How many processes were killed for want of memory."""
         return self._count("memory", "memory.oom_control", "memory.events", "oom_kill")

@@ -37,7 +37,7 @@ from dativo_engines.sandbox._root import Root
 METADATA = "dativo-image.json"
 FORMAT = 1
 # What the sandbox mounts something on; the image itself is read-only by then.
-MOUNT_DIRECTORIES = ("proc", "dev", "tmp", "dativo")
+MOUNT_DIRECTORIES = ("proc", "sys", "dev", "tmp", "dativo")
 MOUNT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/hostname")
 
 
@@ -138,28 +138,19 @@ class ImageStore:
         except OSError as error:
             raise ConfigError(f"cannot make the cache `{self._root}`: {error.strerror}", hint="set `DATIVO_CACHE`") from error
         note = self._note(archive, platform) if file is None else None
-        if note is not None and (known := self._noted(note)) is not None:
+        known = self._noted(note)
+        if known is not None:
             return known
-        with Archive(archive, scratch=self._root, file=file) as opened:
-            image = opened.image(platform)
-            path = self._path(image.digest)
-            while True:
-                lock = self._wait_for(path, fcntl.LOCK_SH)
-                info = _load(path)
-                if info is not None:
-                    break
-                os.close(lock)
-                lock = self._wait_for(path, fcntl.LOCK_EX)
-                try:
-                    if _load(path) is None:
-                        self._build(path, opened, image, platform, name)
-                finally:
-                    os.close(lock)
-        for known_as in {*image.names, *([name] if name else ())}:
-            _put(self._name(known_as), image.digest)
-        if note is not None:
-            _put(note, image.digest)
-        return Image(info, lock)
+        try:
+            with Archive(archive, scratch=self._root, file=file) as opened:
+                image = opened.image(platform)
+                found = self._ensure(opened, image, platform, name)
+            for path in (note, *(self._name(each) for each in {*image.names, *([name] if name else ())})):
+                if path is not None:
+                    _put(path, image.digest)
+        except damage() as error:
+            raise _failure(archive, error) from error
+        return found
 
     def list(self) -> list[ImageInfo]:
         """The whole images, by digest."""
@@ -199,6 +190,21 @@ class ImageStore:
                     named.unlink(missing_ok=True)
         return tuple(found)
 
+    def _ensure(self, archive: Archive, image: ArchivedImage, platform: str, name: str | None) -> Image:
+        path = self._path(image.digest)
+        while True:
+            lock = self._wait_for(path, fcntl.LOCK_SH)
+            info = _load(path)
+            if info is not None:
+                return Image(info, lock)
+            os.close(lock)
+            lock = self._wait_for(path, fcntl.LOCK_EX)
+            try:
+                if _load(path) is None:
+                    self._build(path, archive, image, platform, name)
+            finally:
+                os.close(lock)
+
     def _path(self, digest: str) -> Path:
         return self._root / digest.replace(":", "-").replace("/", "-")
 
@@ -215,7 +221,9 @@ class ImageStore:
         key = json.dumps([os.path.realpath(archive), found.st_size, found.st_mtime_ns, found.st_ino, platform])
         return self._root / "archives" / hashlib.sha256(key.encode()).hexdigest()
 
-    def _noted(self, note: Path) -> Image | None:
+    def _noted(self, note: Path | None) -> Image | None:
+        if note is None:
+            return None
         try:
             return self.find(note.read_text())
         except OSError:
@@ -260,9 +268,6 @@ class ImageStore:
             names = tuple(dict.fromkeys([*([name] if name else ()), *image.names]))
             _store(partial, ImageInfo(image.digest, path, names, config, writable, platform, time.time(), _size(partial)))
             partial.rename(path)
-        except damage() as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise _failure(archive.path, error) from error
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise

@@ -66,14 +66,12 @@ def choose(manifests: Sequence[Mapping[str, Any]], wanted: str, where: str) -> M
         ConfigError: There is none, or more than one image.
     """
     # Signatures and build records lie beside the images they are about.
-    images = [entry for entry in manifests if platform_of(entry.get("platform") or {}) != "unknown/unknown"]
-    if len(images) == 1 and not platform_of(images[0].get("platform") or {}):
-        return images[0]
-    named = [(platform_of(entry.get("platform") or {}), entry) for entry in images]
-    fitting = [entry for name, entry in named if name == wanted]
-    fitting = fitting or [entry for name, entry in named if _without_variant(name) == _without_variant(wanted)]
-    if fitting and len({entry.get("digest") for entry in fitting}) > 1 and not any(name for name, _ in named):
-        fitting = []
+    named = [(platform_of(entry.get("platform") or {}), entry) for entry in manifests]
+    named = [(name, entry) for name, entry in named if name != "unknown/unknown"]
+    if len(named) == 1 and not named[0][0]:
+        return named[0][1]
+    fitting = [(name, entry) for name, entry in named if name == wanted]
+    fitting = fitting or [(name, entry) for name, entry in named if _without_variant(name) == _without_variant(wanted)]
     if not fitting:
         there = ", ".join(f"`{name}`" for name, _ in named if name) or "images without a platform"
         raise ConfigError(
@@ -81,7 +79,10 @@ def choose(manifests: Sequence[Mapping[str, Any]], wanted: str, where: str) -> M
             hint=f"it has: {there}",
             facts={"platform": wanted},
         )
-    return fitting[0]
+    # One image may have several names, and a processor several variants.
+    if len({entry.get("digest") for name, entry in fitting if name == fitting[0][0]}) > 1:
+        raise ConfigError(f"`{where}` holds several images for `{wanted}`", hint="save one image to an archive of its own")
+    return fitting[0][1]
 
 
 def _without_variant(name: str) -> str:

@@ -151,7 +151,9 @@ class SandboxRuntime:
         seccomp = seccomp_filter()
         plan = {
             "bwrap": self._bwrap,
-            "arguments": _arguments(program, image.writable, tmp_bytes=options.tmp_bytes, network=options.network != "none"),
+            "arguments": _arguments(
+                program, image.writable, limits.groups.mounts, tmp_bytes=options.tmp_bytes, network=options.network != "none"
+            ),
             "environment": {**program.environment, **self._connector.environment, PROCESS_MARK: self._directory.mark},
             "root": str(image.root),
             "files": {
@@ -252,11 +254,18 @@ def _is_path(image: str) -> bool:
     return (path / "oci-layout").is_file() or (image.endswith(ARCHIVES) and path.is_file())
 
 
-def _arguments(program: ImageProgram, writable: Sequence[str], *, tmp_bytes: int, network: bool) -> list[str]:
+def _arguments(
+    program: ImageProgram, writable: Sequence[str], groups: Mapping[str, str], *, tmp_bytes: int, network: bool
+) -> list[str]:
     arguments = [*ISOLATION, "--uid", str(program.user), "--gid", str(program.group), "--hostname", "dativo"]
-    arguments += [] if network else ["--unshare-net"]
+    arguments += ["--unshare-net"] if options.network == "none" else []
     arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]
     arguments += ["--remount-ro", "/dev", "--perms", "1777", "--size", str(tmp_bytes), "--tmpfs", "/tmp"]
+    # A Java program takes its limit from there; without, it would take this machine's memory for its own.
+    arguments += ["--perms", "0755", "--size", "65536", "--tmpfs", "/sys"]
+    for inside, outside in groups.items():
+        arguments += ["--ro-bind", outside, inside]
+    arguments += ["--remount-ro", "/sys"]
     for path in writable:
         arguments += ["--perms", "0700", "--size", str(tmp_bytes), "--tmpfs", path]
     for name in HIDDEN:
