@@ -13,7 +13,7 @@ from types import TracebackType
 
 from dativo_protocols import ConfigError
 
-from dativo_engines._engine import Connector, EngineOptions
+from dativo_engines._engine import Connector, ContainerOptions, EngineOptions
 from dativo_engines._private import PROCESS_MARK, PrivateDirectory
 from dativo_engines._redaction import Redactor
 from dativo_engines._runtime import placed
@@ -151,9 +151,7 @@ class SandboxRuntime:
         seccomp = seccomp_filter()
         plan = {
             "bwrap": self._bwrap,
-            "arguments": _arguments(
-                program, image.writable, limits.groups.mounts, tmp_bytes=options.tmp_bytes, network=options.network != "none"
-            ),
+            "arguments": _arguments(program, image.writable, limits.groups.mounts, options),
             "environment": {**program.environment, **self._connector.environment, PROCESS_MARK: self._directory.mark},
             "root": str(image.root),
             "files": {
@@ -254,9 +252,8 @@ def _is_path(image: str) -> bool:
     return (path / "oci-layout").is_file() or (image.endswith(ARCHIVES) and path.is_file())
 
 
-def _arguments(
-    program: ImageProgram, writable: Sequence[str], groups: Mapping[str, str], *, tmp_bytes: int, network: bool
-) -> list[str]:
+def _arguments(program: ImageProgram, writable: Sequence[str], groups: Mapping[str, str], options: ContainerOptions) -> list[str]:
+    tmp_bytes = options.tmp_bytes
     arguments = [*ISOLATION, "--uid", str(program.user), "--gid", str(program.group), "--hostname", "dativo"]
     arguments += ["--unshare-net"] if options.network == "none" else []
     arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]
