@@ -1,5 +1,6 @@
 //! Signatures and conversions only: the Python face of `dativo-stream` and `dativo-codec`.
 
+mod allocator;
 mod arrow;
 mod decoder;
 mod errors;
@@ -10,6 +11,14 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _codec {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::allocator::share_one_heap();
+        Ok(())
+    }
+
     #[pymodule_export]
     use crate::arrow::{ArrowBatch, ArrowSchema};
     #[pymodule_export]
