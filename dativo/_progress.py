@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -131,6 +132,12 @@ class Progress:
         with self._lock:
             old = self._now.streams.get(stream, StreamProgress())
             self._now.streams[stream] = replace(old, status=status, limited_until=limited_until)
+
+    def limited_for(self) -> float:
+        """Seconds until the last of the connector's rate limits ends that has an end; 0 where there is none."""
+        now = time.time()
+        limits = [stream.limited_until for stream in self.snapshot().streams.values()]
+        return max((until - now for until in limits if until is not None and now < until < math.inf), default=0.0)
 
     def add(self, stream: str, *, rows: int = 0, nbytes: int = 0, rejects: int = 0, bytes_in: int | None = None) -> None:
         """Adds to a stream's counts; a stream is announced by adding nothing."""

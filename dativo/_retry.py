@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["attempted"]
 
 
-def attempted(once: Callable[[int, float], None], retry: RetryConfig, *, wait: Callable[[float, int, DativoError], None]) -> None:
+def attempted(
+    once: Callable[[int, float], None], retry: RetryConfig, *, wait: Callable[[float, int, DativoError], float]
+) -> None:
     """Calls `once` until it succeeds, fails for good, or has had all its attempts.
 
     Tried again is what fails with an error that says `again`, except for a `ConfigError`: what the user wrote does not mend
@@ -23,8 +25,8 @@ def attempted(once: Callable[[int, float], None], retry: RetryConfig, *, wait: C
 
     Args:
         once: Called with the attempt's number, from 1, and the seconds waited before it.
-        wait: Waits; called with the seconds, the number of the attempt to come, and why the one before it failed. What it raises
-            ends everything.
+        wait: Waits, and returns for how long; called with the seconds, the number of the attempt to come, and why the one before
+            it failed. What it raises ends everything.
 
     Raises:
         DativoError: That of the last attempt.
@@ -55,8 +57,7 @@ def attempted(once: Callable[[int, float], None], retry: RetryConfig, *, wait: C
         nonlocal waited
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, DativoError) and state.next_action is not None:
-            waited = state.next_action.sleep
-            wait(waited, number + 1, error)
+            waited = wait(state.next_action.sleep, number + 1, error)
 
     growing = wait_exponential(multiplier=retry.wait, max=retry.max_wait) + wait_random(0, retry.wait)
     Retrying(

@@ -136,12 +136,15 @@ def _attempt(
         finally:
             attempt.seconds = time.monotonic() - began
 
-    def wait(seconds: float, number: int, error: DativoError) -> None:
+    def wait(seconds: float, number: int, error: DativoError) -> float:
+        limited = progress.limited_for()
+        seconds = max(seconds, min(limited, retry.max_wait))
         reason = error.message.splitlines()[0]
         log("warning", f"waiting {seconds:.0f} s, attempt {number} of {retry.attempts}: {reason}")
         progress.retrying(seconds, f"attempt {number} of {retry.attempts}: {reason}")
         with interruption.allowed:
             time.sleep(seconds)
+        return seconds
 
     attempted(once, retry, wait=wait)
 

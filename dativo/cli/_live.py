@@ -123,15 +123,20 @@ def _left(stream: StreamProgress, seconds: float) -> float | None:
     return max(stream.estimate - stream.rows, 0) * seconds / stream.rows
 
 
+def _whole(seconds: float) -> str:
+    """As a clock that counts down."""
+    return f"{max(math.ceil(seconds), 0)} s" if seconds < 60 else duration(seconds)
+
+
 def waits(now: ProgressSnapshot, moment: float) -> list[str]:
     """What the run waits for at a moment in seconds since 1970, a line each."""
     if now.retry_at is not None:
-        return [_terminal.printable(f"waiting {duration(max(round(now.retry_at - moment), 0))}, {now.reason}")]
+        return [_terminal.printable(f"waiting {_whole(now.retry_at - moment)}, {now.reason}")]
     said = []
     for name, stream in now.streams.items():
         until = stream.limited_until
         if until is not None and until > moment and stream.status != "COMPLETE":
-            left = "" if math.isinf(until) else f" {duration(max(until - moment, 1))}"
+            left = "" if math.isinf(until) else f" {_whole(until - moment)}"
             said.append(_terminal.printable(f"stream `{name}` waits{left}: the source's rate limit is reached"))
     return said
 

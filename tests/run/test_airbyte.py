@@ -240,9 +240,8 @@ def test_estimates_and_rate_limits_are_shown(project: Path, source: Any) -> None
     progress, lines = Progress(), []
     dativo.run(source.job(), progress=progress, log=lambda *line: lines.append(line))
     assert (progress.snapshot().streams["orders"].estimate, progress.snapshot().streams["orders"].share) == (4, 1.0)
-    assert [line for level, line in lines if level == "warning"] == [
-        "stream `orders` waits: the source's rate limit is reached, for 60 s"
-    ]
+    (said,) = [line for level, line in lines if level == "warning"]
+    assert said.startswith("stream `orders` waits: the source's rate limit is reached, for ")
 
 
 def catalog_of(source: Any, **configured: Any) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +155,7 @@ def attempts_of(retry: RetryConfig, *errors: Exception | None) -> tuple[list[flo
             raise error
 
     try:
-        attempted(once, retry, wait=lambda seconds, number, error: waits.append(seconds))
+        attempted(once, retry, wait=lambda seconds, number, error: waits.append(seconds) or seconds)
     except BaseException as error:
         return waits, error
     return waits, None
@@ -178,6 +180,14 @@ def test_only_what_may_pass_is_tried_again(error: Exception) -> None:
 def test_one_attempt_is_all_where_the_job_says_so() -> None:
     error = ConnectorError("away", retryable=True)
     assert attempts_of(RetryConfig(attempts=1), error) == ([], error)
+
+
+def test_a_source_that_says_until_when_it_is_limited_is_not_asked_before() -> None:
+    progress = Progress()
+    assert progress.limited_for() == 0
+    for name, until in (("a", time.time() + 50), ("b", time.time() + 90), ("c", math.inf), ("d", None)):
+        progress.status(name, "RUNNING", until)
+    assert 80 < progress.limited_for() <= 90
 
 
 def target(write: str) -> dict[str, Any]:
