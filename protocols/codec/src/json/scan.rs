@@ -31,7 +31,7 @@ pub(crate) fn plain_run(buf: &[u8], from: usize) -> (usize, bool) {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn block_masks(block: &[u8; 16]) -> (u32, u32) {
-    // SSE2 is part of x86-64, so there is nothing to detect; wider vectors gave nothing on texts of the usual length.
+    // SSE2 is part of x86-64, so there is nothing to detect.
     use std::arch::x86_64::{
         _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
         _mm_set1_epi8,
