@@ -86,6 +86,13 @@ def test_the_traced_error_is_the_cause_not_the_traceback(script: Any, tmp_path: 
     assert "RuntimeError: other" in str(caught.value.facts["stderr"])
 
 
+@pytest.mark.parametrize(("kind", "again"), [("transient_error", True), ("system_error", False)])
+def test_a_failed_discovery_is_tried_again_only_if_that_may_pass(kind: str, again: bool, script: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConnectorError) as caught:
+        engine(script(says(error("x", kind), then="sys.exit(1)")), tmp_path).discover({})
+    assert caught.value.again is again
+
+
 @pytest.mark.parametrize("command", ["spec", "check", "discover"])
 def test_silence_is_no_answer(command: str, script: Any, tmp_path: Path) -> None:
     source = engine(script("pass"), tmp_path)

@@ -81,3 +81,36 @@ def test_custom_components_are_refused(project: Project, served: Api, tmp_path: 
     )
     report = project.run({"connector": f"airbyte:{path}", "config": served.config}, code=2)
     assert "`os.system`" in report["error"]["message"]
+
+
+COMPONENTS = """\
+from airbyte_cdk.sources.declarative.extractors.record_extractor import RecordExtractor
+
+
+class Shouting(RecordExtractor):
+    def extract_records(self, response):
+        return [{**item, "name": item["name"].upper()} for item in response.json()["items"]]
+"""
+
+RECIPE = """\
+name: shouting
+version: 1.0.0
+default_engine: airbyte
+engines:
+  airbyte:
+    manifest: shouting/manifest.yaml
+    allow_custom_components: true
+"""
+
+
+@pytest.mark.xdist_group("airbyte-cdk")
+def test_components_that_a_recipe_allows_are_run(project: Project, served: Api) -> None:
+    folder = project.folder / "connectors" / "shouting"
+    folder.mkdir(parents=True)
+    (folder.parent / "shouting.yaml").write_text(RECIPE)
+    (folder / "components.py").write_text(COMPONENTS)
+    custom = "type: CustomRecordExtractor\n        class_name: source_declarative_manifest.components.Shouting"
+    plain = "type: DpathExtractor\n        field_path: [items]"
+    (folder / "manifest.yaml").write_text(MANIFEST.read_text().replace(plain, custom))
+    project.run({"connector": "shouting", "config": served.config, "streams": THINGS})
+    assert project.rows("select distinct name from things where id = 1") == [("THING 1",)]

@@ -144,13 +144,17 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         ended = end()
         if ended is None or self._verdict is None:
             return None
-        return self._verdict.failure(
+        found = self._verdict.failure(
             self.session.name,
             ended,
             self.process.stderr_tail,
             connector=self._connector.reference,
             command=self._command,
         )
+        if found is not None and self._command != "read":
+            # Nothing is lost yet that another attempt could save: whoever waits is told at once.
+            found.again = found.retryable
+        return found
 
     def _first_cause(self, error: ConnectorError) -> ConnectorError:
         """What the decoder met may only be the end of a source that failed: then that is the cause."""
