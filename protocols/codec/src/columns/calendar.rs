@@ -23,22 +23,6 @@ fn read_text<T>(
     Ok(parse(text)?)
 }
 
-macro_rules! fixed_column {
-    () => {
-        fn push_null(&mut self) {
-            self.rows.push_null();
-        }
-
-        fn truncate(&mut self, rows: usize) {
-            self.rows.truncate(rows);
-        }
-
-        fn nbytes(&self) -> usize {
-            self.rows.nbytes()
-        }
-    };
-}
-
 #[derive(Debug)]
 pub(crate) struct DateColumn {
     rows: Fixed<i32>,
@@ -58,7 +42,7 @@ impl ColumnBuilder for DateColumn {
         Ok(())
     }
 
-    fixed_column!();
+    over_rows!();
 
     fn finish(&mut self) -> ArrayRef {
         let (values, nulls) = self.rows.finish();
@@ -93,7 +77,7 @@ impl ColumnBuilder for TimestampColumn {
         Ok(())
     }
 
-    fixed_column!();
+    over_rows!();
 
     fn finish(&mut self) -> ArrayRef {
         let (values, nulls) = self.rows.finish();
@@ -123,7 +107,7 @@ impl ColumnBuilder for TimeColumn {
         Ok(())
     }
 
-    fixed_column!();
+    over_rows!();
 
     fn finish(&mut self) -> ArrayRef {
         let (values, nulls) = self.rows.finish();

@@ -1,5 +1,22 @@
 //! Columns that grow cell by cell: one file a family of Arrow types.
 
+/// What a column whose cells are all in its `rows` does in every type.
+macro_rules! over_rows {
+    () => {
+        fn push_null(&mut self) {
+            self.rows.push_null();
+        }
+
+        fn truncate(&mut self, rows: usize) {
+            self.rows.truncate(rows);
+        }
+
+        fn nbytes(&self) -> usize {
+            self.rows.nbytes()
+        }
+    };
+}
+
 mod binary;
 mod boolean;
 mod buffers;

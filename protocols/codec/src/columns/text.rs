@@ -102,17 +102,7 @@ impl ColumnBuilder for TextColumn {
         Ok(())
     }
 
-    fn push_null(&mut self) {
-        self.rows.push_null();
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.rows.truncate(rows);
-    }
-
-    fn nbytes(&self) -> usize {
-        self.rows.nbytes()
-    }
+    over_rows!();
 
     fn finish(&mut self) -> ArrayRef {
         let (offsets, values, nulls) = self.rows.finish();
