@@ -117,7 +117,9 @@ def loaded(name: str) -> Image:
             old = client.images.get(image.tag)
             if old.id == image.id:
                 return image
-            client.images.remove(old.id, force=True)
+            # Another run of the tests may still use it.
+            with contextlib.suppress(docker.errors.APIError):
+                client.images.remove(old.id, force=True)
         except docker.errors.ImageNotFound:
             pass
         with image.archive.open("rb") as file:

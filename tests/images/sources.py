@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from dativo_engines import Connector, ContainerOptions, EngineOptions
 from dativo_engines._failure import connector_failure
 from dativo_engines._private import PrivateDirectory
@@ -36,7 +37,7 @@ class Answer:
     @property
     def got(self) -> Any:
         """The data of the one record of the misbehaving source."""
-        (record,) = self.messages("RECORD")
+        (record,) = self.messages("RECORD") or pytest.fail(self.error)
         return record["record"]["data"]["got"]
 
     @property

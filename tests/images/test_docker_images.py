@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import tarfile
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ from tests.images.sources import Source
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 Make = Callable[..., Source]
-TAG = "dativo-test/variant:1"
+# Runs of the tests that share an engine do not meet.
+TAG = f"dativo-test/variant-{os.getpid()}:1"
 CODE = "/airbyte/integration_code"
 
 
