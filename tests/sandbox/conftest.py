@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dativo_engines import ContainerOptions
+from dativo_engines.sandbox import ImageStore
 from dativo_engines.sandbox._bubblewrap import find_bubblewrap, probe
 from dativo_engines.sandbox._groups import Groups
 from dativo_engines.sandbox._limits import outside_user
-from dativo_protocols import SandboxError
+from dativo_protocols import ConfigError, SandboxError
 
-from tests.images.build import RECIPES, archive
+from tests.images.build import RECIPES, built
 from tests.images.rootfs import CannotBuildError
 from tests.sandbox.sources import SandboxSource, cache_dir
 
@@ -44,9 +46,15 @@ def image(bubblewrap: str) -> Callable[[str], Path]:
 
     def find(name: str) -> Path:
         try:
-            return archive(name)
+            built_now = built(name)
         except CannotBuildError as error:
             pytest.skip(f"the image cannot be built: {error}")
+        store = ImageStore(cache_dir())
+        for old in store.list():
+            if built_now.tag in old.names and old.digest != built_now.id:
+                with contextlib.suppress(ConfigError):
+                    store.remove(old.digest)
+        return built_now.archive
 
     return find
 
