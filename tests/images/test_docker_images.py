@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dativo_engines import ContainerOptions
 from dativo_protocols import ConfigError
 from docker.errors import ImageNotFound
 
@@ -24,6 +26,8 @@ Make = Callable[..., Source]
 # Runs of the tests that share an engine do not meet.
 TAG = f"dativo-test/variant-{os.getpid()}:1"
 CODE = "/airbyte/integration_code"
+# The head of a program for IBM Z.
+FOREIGN = b"\x7fELF\x02\x02\x01" + bytes(9) + b"\x00\x02\x00\x16" + bytes(44)
 
 
 @pytest.fixture
@@ -133,11 +137,13 @@ def test_health_checks_of_the_image_do_not_run(engine: Any, variant: Make) -> No
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the archive of an image with nothing in it."""
+    """Writes the archive of an image with nothing in it but a program for another processor."""
 
-    def make(*, entrypoint: tuple[str, ...] = ("x",), **options: Any) -> Path:
-        with tarfile.open(tmp_path / "layer.tar", "w"):
-            pass
+    def make(*, entrypoint: tuple[str, ...] = ("/x",), **options: Any) -> Path:
+        with tarfile.open(tmp_path / "layer.tar", "w") as tar:
+            entry = tarfile.TarInfo("x")
+            entry.mode, entry.size = 0o755, len(FOREIGN)
+            tar.addfile(entry, io.BytesIO(FOREIGN))
         write_archive(tmp_path / "image.tar", TAG, {"Entrypoint": entrypoint}, [tmp_path / "layer.tar"], **options)
         return tmp_path / "image.tar"
 
@@ -154,6 +160,13 @@ def test_an_image_for_another_processor_is_refused_with_both_named(engine: Any, 
         prepare(source(str(tiny(processor="s390x"))))
     assert re.search(r"is for linux/s390x, but this Docker Engine runs linux/\w+$", caught.value.message)
     assert "`platform: linux/s390x`" in str(caught.value.hint)
+    engine.remove_image(TAG)
+
+
+def test_a_platform_that_was_asked_for_but_is_not_emulated_is_named(engine: Any, source: Make, tiny: Make) -> None:
+    container = ContainerOptions(network="none", platform="linux/s390x")
+    answer = source(str(tiny(processor="s390x")), container=container).run("spec")
+    assert "`/x` is for another processor: the image is for linux/s390x" in answer.error
     engine.remove_image(TAG)
 
 

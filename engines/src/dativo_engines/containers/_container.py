@@ -25,7 +25,6 @@ CLOSE_SECONDS = 5.0
 OUT_OF_MEMORY_SECONDS = 0.3
 
 _INIT_FAILED = re.compile(r"^\[FATAL tini.*\] exec (.+) failed: (.+)$")
-_FORMAT = re.compile(r"exec format error", re.I)
 
 
 class Container:
@@ -41,7 +40,7 @@ class Container:
         stderr: Where its stderr goes.
         stop_timeout_seconds: From SIGTERM to SIGKILL.
         limit: Its limit of memory, for messages; None when it has none.
-        platform: The image's, for messages.
+        foreign: The image's platform where the engine must emulate it, for messages.
         dispose: Removes what belongs to it; called once, at the end.
 
     Attributes:
@@ -58,7 +57,7 @@ class Container:
         stderr: StderrLines,
         stop_timeout_seconds: float,
         limit: str | None,
-        platform: str,
+        foreign: str | None,
         dispose: Callable[[], None],
     ) -> None:
         self.exit: Exit | None = None
@@ -69,7 +68,7 @@ class Container:
         self._stderr = stderr
         self._stop_timeout = stop_timeout_seconds
         self._limit = limit
-        self._platform = platform
+        self._foreign = foreign
         self._dispose = dispose
         self._lost: str | None = None
         self._reader_left = False
@@ -208,9 +207,10 @@ class Container:
         return None, None
 
     def _cannot_execute(self, program: str, reason: str) -> tuple[str, str]:
-        if _FORMAT.search(reason):
+        # Only a shell would say what is wrong with it, and there the shell is for another processor, too.
+        if self._foreign is not None:
             return (
-                f"`{program}` is for another processor: the image is for {self._platform}",
+                f"`{program}` is for another processor: the image is for {self._foreign}",
                 "name an image for the engine's platform, or set up emulation on its machine",
             )
         return (

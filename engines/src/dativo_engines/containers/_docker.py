@@ -131,7 +131,7 @@ class DockerRuntime:
             stderr=StderrLines(self._redactor, self._options.log),
             stop_timeout_seconds=timeout,
             limit=f"{memory / 2**20:.0f} MiB" if memory else None,
-            platform=image.platform,
+            foreign=image.platform if image.is_foreign else None,
             dispose=lambda: self._dispose(disposing),
         )
         return self._stack.enter_context(running)

@@ -40,6 +40,12 @@ class Image:
     engine_platform: str
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether the engine needs an emulator for it."""
+        engine, own = self.engine_platform.split("/"), self.platform.split("/")
+        return engine[:2] != own[:2] and (engine[1], own[1]) not in _ALSO_RUNS
+
+    @property
     def environment(self) -> dict[str, str]:
         return dict(entry.partition("=")[::2] for entry in self.config.get("Env") or ())
 
@@ -241,8 +247,7 @@ def _check_platform(image: Image, wanted: str | None) -> None:
         raise ConfigError(
             f"image `{image.pin.reference}` is for {image.platform}, not {wanted}", hint="name an image for that platform"
         )
-    engine, of_image = image.engine_platform.split("/"), image.platform.split("/")
-    if wanted is None and engine[:2] != of_image[:2] and (engine[1], of_image[1]) not in _ALSO_RUNS:
+    if wanted is None and image.is_foreign:
         raise ConfigError(
             f"image `{image.pin.reference}` is for {image.platform}, but this Docker Engine runs {image.engine_platform}",
             hint=f"name an image for {image.engine_platform}; if the engine emulates the other, "
