@@ -110,7 +110,7 @@ class _Questions:
         if self._on_spec is not None:
             self._on_spec(self._schema)
         needed = sorted({setting.path for setting in required_settings(self._schema)})
-        return f"{len({each.path for each in known})} settings, required: {', '.join(needed) or 'none'}"
+        return f"{_number(len({each.path for each in known}), 'setting')}, required: {', '.join(needed) or 'none'}"
 
     def check(self) -> str:
         self._need_config()
@@ -128,9 +128,10 @@ class _Questions:
             if error.facts.get("unsupported") == "discover":
                 raise _Skipped("it has no discovery") from None
             raise
-        shown = ", ".join(found[:MOST_STREAMS])
-        more = len(found) - MOST_STREAMS
-        return f"{len(found)} streams: {shown}{f', and {more} more' if more > 0 else ''}" if found else "it offers no stream"
+        if not found:
+            return "it offers no stream"
+        shown = [*found[:MOST_STREAMS], *([f"and {len(found) - MOST_STREAMS} more"] if len(found) > MOST_STREAMS else [])]
+        return f"{_number(len(found), 'stream')}: {', '.join(shown)}"
 
     def read(self) -> str:
         self._need_config()
@@ -140,10 +141,16 @@ class _Questions:
         if not names:
             raise _Skipped("it offers no stream")
         for name in names:
-            with self._source.read(name, limit=self._limit, on_bad_value="null", extra="keep") as reader:
-                rows, columns = sum(batch.num_rows for batch in reader.batches()), len(reader.schema)
-            if rows:
-                return f"`{name}`: {rows} rows of {columns} columns"
+            aside: list[Any] = []
+            with self._source.read(
+                name, limit=self._limit, on_bad_value="quarantine", on_reject=aside.append, extra="keep"
+            ) as reader:
+                rows = sum(batch.num_rows for batch in reader.batches())
+                columns = sum(not column.startswith("_dativo_") for column in reader.schema.names)
+            rejected = sum(batch.num_rows for batch in aside)
+            if rows or rejected:
+                text = f"`{name}`: {_number(rows, 'row')} of {_number(columns, 'column')}"
+                return f"{text}, and {_number(rejected, 'row')} with a value that does not fit" if rejected else text
         return f"no rows in {', '.join(f'`{name}`' for name in names)}"
 
     def _need_config(self) -> None:
@@ -155,6 +162,10 @@ class _Questions:
             raise _Skipped(f"no configuration is given: it needs {', '.join(f'`{path}`' for path in missing)}")
         if not self._schema or secret_settings(self._schema) or (recipe is not None and recipe.secrets):
             raise _Skipped("no configuration is given")
+
+
+def _number(amount: int, noun: str) -> str:
+    return f"{amount} {noun}{'' if amount == 1 else 's'}"
 
 
 def _has(config: Mapping[str, Any], path: str) -> bool:

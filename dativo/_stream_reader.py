@@ -203,10 +203,15 @@ class _Pass:
 
         if isinstance(message, State):
             self.state = message.data
-        elif isinstance(message, Rejects) and self._on_reject is not None:
+        elif isinstance(message, Rejects):
+            data = pa.record_batch(message.data)
             if message.stream == self._stream:
                 self._rejects += message.rows
-            self._on_reject(pa.record_batch(message.data))
+                if self._on_reject is None:
+                    # Nulling was asked for, and this is a primary key.
+                    raise _cannot_be_nulled(self._name, data)
+            if self._on_reject is not None:
+                self._on_reject(data)
 
     def _check(self, reading: Reading) -> None:
         rows_in = reading.rows_in.get(self._stream, 0) if self._stream is not None else 0
@@ -216,6 +221,15 @@ class _Pass:
                 hint="this is a bug in Dativo: please report it",
                 facts={"stream": self._name, "rows_in": rows_in, "rows": self._rows, "rejects": self._rejects},
             )
+
+
+def _cannot_be_nulled(stream: str, rejects: pa.RecordBatch) -> ContractError:
+    column, reason = (rejects.column(name)[0].as_py() for name in ("column", "reason"))
+    return ContractError(
+        f"stream `{stream}`: a value of its primary key does not fit and cannot be null: column `{column}`, {reason}",
+        hint='give the column a wider type with `types`, or set such rows aside with `on_bad_value="quarantine"` and `on_reject`',
+        facts={"stream": stream, "column": column},
+    )
 
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema, stream: str, extra: Extra) -> pa.RecordBatch:

@@ -55,10 +55,11 @@ def show(name: str, engine: str | None, job_only: bool, as_json: bool) -> None:
         return
     show_pairs(_facts(recipe))
     _terminal.write("\n")
+    asked = recipe.name if chosen == recipe.default_engine else f"{recipe.name} --engine {chosen}"
     if schema is None:
-        _terminal.write(f"its settings are not known here: `dativo spec {recipe.name}` asks it\n")
+        _terminal.write(f"its settings are not known here: `dativo connector test {asked}` asks it\n")
     else:
-        _show_settings(needed, schema, recipe, chosen)
+        _show_settings(needed, schema, recipe, asked)
     _terminal.write(f"\njobs/{recipe.name}.yaml:\n\n{_terminal.printable(job)}")
 
 
@@ -78,7 +79,7 @@ def _facts(recipe: Recipe) -> list[tuple[str, str]]:
     return pairs
 
 
-def _show_settings(needed: list[Setting], schema: Mapping[str, Any], recipe: Recipe, engine: str) -> None:
+def _show_settings(needed: list[Setting], schema: Mapping[str, Any], recipe: Recipe, asked: str) -> None:
     from dativo._hub_settings import settings
 
     more = len({each.path for each in settings(schema)} - {each.path for each in needed})
@@ -86,7 +87,6 @@ def _show_settings(needed: list[Setting], schema: Mapping[str, Any], recipe: Rec
         columns = (Column("required setting"), Column("type"), Column("variant", folds=True))
         kinds = [" or ".join(each.types) + (" (secret)" if each.secret or each.path in recipe.secrets else "") for each in needed]
         show_table(columns, [(each.path, kind or "-", each.variant or "-") for each, kind in zip(needed, kinds, strict=True)])
-    asked = recipe.name if engine == recipe.default_engine else f"{recipe.name} --engine {engine}"
     _terminal.write(f"{more} optional setting{'' if more == 1 else 's'}: `dativo connector show {asked} --json`\n")
 
 

@@ -10,7 +10,7 @@ import click
 from dativo.cli import _complete, _terminal
 from dativo.cli._command import command
 from dativo.cli._figures import duration
-from dativo.cli._source_options import config_options, open_source
+from dativo.cli._source_options import config_options, open_source, run_options
 from dativo.cli._table import Column, show_table
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ __all__ = ["test"]
 )
 @click.argument("name", shell_complete=_complete.connectors)
 @config_options
-@click.option("--engine", metavar="ENGINE", help="Run it by this engine of the recipe; the default one otherwise.")
-@click.option("--runtime", type=click.Choice(["package", "docker", "sandbox"]), help="Run it this way, where there are several.")
+@run_options
 @click.option(
     "-s", "--stream", "streams", multiple=True, metavar="STREAM", help="Read this stream; by default the first that has rows."
 )
@@ -40,8 +39,7 @@ def test(
     name: str,
     config: str | None,
     settings: tuple[str, ...],
-    engine: str | None,
-    runtime: str | None,
+    how: dict[str, Any],
     streams: tuple[str, ...],
     limit: int,
     as_json: bool,
@@ -54,7 +52,7 @@ def test(
     """
     from dativo._hub_trial import trial
 
-    source = open_source(name, config, settings, engine=engine, runtime=runtime)
+    source = open_source(name, config, settings, **how)
     steps = list(
         trial(
             source,

@@ -40,7 +40,7 @@ def test_a_recipe(project):
         'defaults  {"depth": 1}\n'
         "notes     Two lines\n"
         "\n"
-        "its settings are not known here: `dativo spec tiny` asks it\n"
+        "its settings are not known here: `dativo connector test tiny` asks it\n"
         "\n"
         "jobs/tiny.yaml:\n"
         "\n"
