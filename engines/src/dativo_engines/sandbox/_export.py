@@ -34,7 +34,8 @@ def export(store: ImageStore, name: str, platform: str, *, cache_dir: Path, pull
         client = connect()
     except DativoError as error:
         raise _missing(name, error.message) from None
-    with contextlib.closing(client), tempfile.TemporaryFile() as file:
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(client), tempfile.TemporaryFile(dir=cache_dir) as file:
         try:
             image = EngineImages(client, cache_dir, log).find(name, platform=platform, pull=pull)
             log("info", f"taking `{name}` out of the Docker Engine")
