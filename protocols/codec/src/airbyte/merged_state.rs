@@ -76,10 +76,8 @@ impl MergedState {
             form: Form::Nothing,
             is_input: true,
         };
-        let Some(input) = input
-            .map(<[u8]>::trim_ascii)
-            .filter(|input| *input != b"null")
-        else {
+        let said = |input: &&[u8]| !input.is_empty() && *input != b"null";
+        let Some(input) = input.map(<[u8]>::trim_ascii).filter(said) else {
             return Ok(merged);
         };
         if input.starts_with(b"{") {
@@ -184,5 +182,50 @@ impl MergedState {
             }
         }
         json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(input: &str, states: &[&str]) -> String {
+        let mut merged = MergedState::new(Some(input.as_bytes())).unwrap();
+        for state in states {
+            let state = body(state.as_bytes()).unwrap();
+            merged.merge(&state, &HashSet::from(["a".into()]));
+        }
+        String::from_utf8(merged.to_json()).unwrap()
+    }
+
+    #[test]
+    fn inputs_without_a_state_are_none() {
+        for input in ["", " \n", "null", "[]"] {
+            assert_eq!(merged(input, &[]), "[]");
+        }
+        assert!(MergedState::new(Some(b"[1]")).is_err());
+        assert!(MergedState::new(Some(b"\"text\"")).is_err());
+    }
+
+    #[test]
+    fn a_bare_object_is_legacy_unless_it_names_its_type() {
+        assert_eq!(
+            merged(r#"{"data":{"n": 1.0}}"#, &[]),
+            r#"{"data":{"n": 1.0}}"#
+        );
+        let state = r#"{"type":"STREAM","stream":{"stream_descriptor":{"name":"a"}}}"#;
+        assert_eq!(merged(state, &[]), format!("[{state}]"));
+    }
+
+    #[test]
+    fn a_shared_state_that_is_not_said_again_stays() {
+        let first =
+            r#"{"type":"GLOBAL","global":{"shared_state":{"lsn": 1.10},"stream_states":[]}}"#;
+        let second =
+            r#"{"type":"GLOBAL","global":{"stream_states":[{"stream_descriptor":{"name":"a"}}]}}"#;
+        assert_eq!(
+            merged("", &[first, second]),
+            r#"[{"type":"GLOBAL","global":{"shared_state":{"lsn": 1.10},"stream_states":[{"stream_descriptor":{"name":"a"}}]}}]"#
+        );
     }
 }
