@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from dativo_protocols import StreamId
 from dativo_protocols.errors import ContractError
 
+from dativo import _compute as pc
 from dativo._exact_text import exact_text, is_json, json_text, plain
 
 __all__ = ["ColumnChange", "Evolution", "common_field", "conform", "convert", "evolve", "json_field", "same_type", "type_text"]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from dativo import _compute as pc
 
 __all__ = ["exact_text", "is_json", "json_text", "plain"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from dativo import _compute as pc
 
 SAMPLE_ROWS = 4096
 

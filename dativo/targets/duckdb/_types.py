@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from dativo_protocols import StreamId
 from dativo_protocols.errors import ContractError
 
+from dativo import _compute as pc
 from dativo._evolution import type_text
 from dativo._exact_text import is_json
 from dativo.targets.duckdb._failure import WOULD_CHANGE
