@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares the tests of container images: installs debootstrap, bubblewrap and the Docker Engine and starts it, where Debian's packages and the
-# right to do that are at hand, and builds the images, which later runs find in their cache.
+# Prepares the tests of container images: installs debootstrap, bubblewrap and the Docker Engine and starts it, where Debian's
+# packages and the right to do that are at hand, and builds the images, which later runs find in their cache.
 # Without them the tests that need them skip, and pytest's summary lists each one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
