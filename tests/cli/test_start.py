@@ -21,6 +21,21 @@ def test_heavy_imports_are_left_until_needed(argument):
     assert imported.isdisjoint(HEAVY)
 
 
+def test_a_run_loads_nothing_that_it_does_not_use(project, tap):
+    source = "{connector: 'singer:./tap.py', config: {streams: {people: 0}}}"
+    target = "{connector: duckdb, config: {path: small.duckdb}}"
+    project.write("jobs/small.yaml", f"name: small\nsource: {source}\ntarget: {target}\n")
+    command = [sys.executable, "-X", "importtime", "-m", "dativo", "run", "small"]
+
+    ran = subprocess.run(
+        command, cwd=project.folder, env=project.environment, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert {"pyarrow", "duckdb"} <= imported
+    assert imported.isdisjoint({"pyarrow.compute", "pyarrow.dataset", "tenacity", "docker", "jsonschema"})
+
+
 def test_version(project):
     ran = project.dativo("--version")
 
