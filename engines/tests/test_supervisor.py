@@ -179,6 +179,8 @@ def test_nothing_survives_sigkill(victim: str, script: Any, tmp_path: Path) -> N
         if victim != "guardian":
             host.kill()
         if victim == "both":
+            # While it is still dying it holds its lock, as a run that lives does.
+            host.wait()
             assert eventually(lambda: not alive(pid_in(tmp_path / "tap")))
             # The daemon had nobody left to end it: the next run does.
             PrivateDirectory(tmp_path / "private").close()
