@@ -12,7 +12,6 @@ directory without the file, and the next one starts over.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -24,11 +23,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from dativo_protocols import ConfigError
 
+from dativo_engines._cache import CacheFolders, InUse
 from dativo_engines._installer import Installer, install
 
 METADATA = "dativo-environment.json"
@@ -69,7 +68,7 @@ class EnvironmentInfo:
     size_bytes: int
 
 
-class Environment:
+class Environment(InUse):
     """An environment in use: it cannot be removed before `close`.
 
     Attributes:
@@ -77,8 +76,8 @@ class Environment:
     """
 
     def __init__(self, info: EnvironmentInfo, lock: int) -> None:
+        super().__init__(lock)
         self.info = info
-        self._lock = lock
 
     def program(self, name: str | None = None) -> str:
         """Path of the package's console script: the one of that name, the one named like the package, or its only one.
@@ -102,18 +101,6 @@ class Environment:
             )
         return str(self.info.path / "bin" / matching[0])
 
-    def close(self) -> None:
-        """Lets it be removed. May be called twice."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def __enter__(self) -> Environment:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
 
 class EnvironmentStore:
     """All environments below one cache directory.
@@ -126,6 +113,7 @@ class EnvironmentStore:
     def __init__(self, cache_dir: Path, log: Callable[[str, str], None] | None = None) -> None:
         self._root = cache_dir.absolute() / "envs"
         self._log = log or (lambda level, line: None)
+        self._folders = CacheFolders(self._root, _load, metadata=METADATA, making="installs", log=self._log)
 
     def ensure(self, requirement: str, pins: Sequence[str] = ()) -> Environment:
         """The environment for this requirement; installed now unless it was before. Waits while somebody else installs it.
@@ -141,23 +129,8 @@ class EnvironmentStore:
         package = _package_name(requirement)
         key = _key(requirement, pins)
         path = self._root / f"{package}-{key[:12]}"
-        try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot make the cache `{self._root}`: {error.strerror}", hint="set `DATIVO_CACHE`") from error
-        while True:
-            lock = self._wait_for(path, fcntl.LOCK_SH)
-            info = _load(path)
-            if info is not None:
-                return Environment(info, lock)
-            os.close(lock)
-            lock = self._wait_for(path, fcntl.LOCK_EX)
-            try:
-                if _load(path) is None:
-                    self._build(path, package, requirement, pins)
-            finally:
-                # Turning it into a shared lock would not be atomic: whoever comes between may remove, never half-build.
-                os.close(lock)
+        self._folders.make_root()
+        return Environment(*self._folders.ensure(path, lambda: self._build(path, package, requirement, pins)))
 
     def list(self) -> list[EnvironmentInfo]:
         """The complete environments, by name."""
@@ -185,35 +158,8 @@ class EnvironmentStore:
             known = ", ".join(f"`{info.name}`" for info in self.list()) or "none"
             raise ConfigError(f"no environment `{name}`", hint=f"there are: {known}")
         for info in found:
-            try:
-                lock = self._lock(info.path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    f"environment `{info.name}` is in use", hint="wait until the runs that use it have ended"
-                ) from None
-            try:
-                (info.path / METADATA).unlink(missing_ok=True)
-                shutil.rmtree(info.path, ignore_errors=True)
-            finally:
-                os.close(lock)
+            self._folders.remove(info.path, what=f"environment `{info.name}`")
         return tuple(found)
-
-    def _wait_for(self, path: Path, kind: int) -> int:
-        try:
-            return self._lock(path, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._log("info", f"waiting for another run that installs or uses `{path.name}`")
-            return self._lock(path, kind)
-
-    def _lock(self, path: Path, kind: int) -> int:
-        """The lock files stay: one that is removed while somebody waits for it locks nothing."""
-        fd = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, kind)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
 
     def _build(self, path: Path, package: str, requirement: str, pins: Sequence[str]) -> None:
         started = time.monotonic()

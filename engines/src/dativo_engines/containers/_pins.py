@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dativo_protocols import ConfigError
+
+from dativo_engines._cache import write_whole
 
 FORMAT = 1
 
@@ -66,10 +66,6 @@ class PinStore:
         """
         path = self.path(pin.reference, platform)
         try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd, temporary = tempfile.mkstemp(prefix=".pin-", dir=self._root)
-            with open(fd, "w", encoding="utf-8") as file:
-                json.dump({"format": FORMAT, **asdict(pin)}, file, indent=1)
-            os.replace(temporary, path)
+            write_whole(path, json.dumps({"format": FORMAT, **asdict(pin)}, indent=1))
         except OSError as error:
             raise ConfigError(f"cannot write the cache `{self._root}`: {error.strerror}", hint="set `DATIVO_CACHE`") from error

@@ -11,23 +11,21 @@ Layout below the cache directory, beside the isolated environments:
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 from urllib.parse import quote
 
 from dativo_protocols import ConfigError, ConnectorError
 
+from dativo_engines._cache import CacheFolders, InUse, write_whole
 from dativo_engines.sandbox._archive import Archive, ArchivedImage
 from dativo_engines.sandbox._blobs import damage
 from dativo_engines.sandbox._layers import apply_layer
@@ -71,24 +69,12 @@ class ImageInfo:
         return self.path / "root"
 
 
-class Image:
+class Image(InUse):
     """An unpacked image in use: it cannot be removed before `close`."""
 
     def __init__(self, info: ImageInfo, lock: int) -> None:
+        super().__init__(lock)
         self.info = info
-        self._lock = lock
-
-    def close(self) -> None:
-        """Lets it be removed. May be called twice."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def __enter__(self) -> Image:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
 
 
 class ImageStore:
@@ -102,6 +88,9 @@ class ImageStore:
     def __init__(self, cache_dir: Path, log: Callable[[str, str], None] | None = None) -> None:
         self._root = cache_dir.absolute() / "images"
         self._log = log or (lambda level, line: None)
+        self._folders = CacheFolders(
+            self._root, _load, metadata=METADATA, making="unpacks", log=self._log, shown=len("sha256-") + 12
+        )
 
     def find(self, name: str) -> Image | None:
         """The image that was last unpacked under this name, or has this digest; None when there is none."""
@@ -110,14 +99,9 @@ class ImageStore:
         except OSError:
             return None
         path = self._path(digest)
-        if _load(path) is None:
-            return None
-        lock = self._wait_for(path, fcntl.LOCK_SH)
-        info = _load(path)
-        if info is None:
-            os.close(lock)
-            return None
-        return Image(info, lock)
+        # Nothing may be there, not even the folder for its lock.
+        found = self._folders.use(path) if _load(path) is not None else None
+        return Image(*found) if found is not None else None
 
     def unpack(self, archive: Path, platform: str, *, file: IO[bytes] | None = None, name: str | None = None) -> Image:
         """The image in an archive; unpacked now unless it was before. Waits while somebody else unpacks it.
@@ -133,10 +117,7 @@ class ImageStore:
             SandboxError: A digest is wrong, or a layer reaches for something outside the image.
             ConnectorError: The disk is full (retryable).
         """
-        try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot make the cache `{self._root}`: {error.strerror}", hint="set `DATIVO_CACHE`") from error
+        self._folders.make_root()
         note = self._note(archive, platform) if file is None else None
         known = self._noted(note)
         if known is not None:
@@ -147,7 +128,7 @@ class ImageStore:
                 found = self._ensure(opened, image, platform, name)
             for path in (note, *(self._name(each) for each in {*image.names, *([name] if name else ())})):
                 if path is not None:
-                    _put(path, image.digest)
+                    write_whole(path, image.digest)
         except damage() as error:
             raise _failure(archive, error) from error
         return found
@@ -174,17 +155,7 @@ class ImageStore:
             known = ", ".join(f"`{known}`" for info in self.list() for known in info.names or (info.digest[:19],)) or "none"
             raise ConfigError(f"no unpacked image `{name}`", hint=f"there are: {known}")
         for info in found:
-            try:
-                lock = self._lock(info.path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    f"the image `{info.digest[:19]}` is in use", hint="wait until the runs that use it have ended"
-                ) from None
-            try:
-                (info.path / METADATA).unlink(missing_ok=True)
-                shutil.rmtree(info.path, ignore_errors=True)
-            finally:
-                os.close(lock)
+            self._folders.remove(info.path, what=f"the image `{info.digest[:19]}`")
             for named in (self._root / "names").glob("*"):
                 if named.read_text() == info.digest:
                     named.unlink(missing_ok=True)
@@ -192,18 +163,7 @@ class ImageStore:
 
     def _ensure(self, archive: Archive, image: ArchivedImage, platform: str, name: str | None) -> Image:
         path = self._path(image.digest)
-        while True:
-            lock = self._wait_for(path, fcntl.LOCK_SH)
-            info = _load(path)
-            if info is not None:
-                return Image(info, lock)
-            os.close(lock)
-            lock = self._wait_for(path, fcntl.LOCK_EX)
-            try:
-                if _load(path) is None:
-                    self._build(path, archive, image, platform, name)
-            finally:
-                os.close(lock)
+        return Image(*self._folders.ensure(path, lambda: self._build(path, archive, image, platform, name)))
 
     def _path(self, digest: str) -> Path:
         return self._root / digest.replace(":", "-").replace("/", "-")
@@ -228,23 +188,6 @@ class ImageStore:
             return self.find(note.read_text())
         except OSError:
             return None
-
-    def _wait_for(self, path: Path, kind: int) -> int:
-        try:
-            return self._lock(path, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._log("info", f"waiting for another run that unpacks or uses `{path.name[:19]}`")
-            return self._lock(path, kind)
-
-    def _lock(self, path: Path, kind: int) -> int:
-        """The lock files stay: one that is removed while somebody waits for it locks nothing."""
-        fd = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, kind)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
 
     def _build(self, path: Path, archive: Archive, image: ArchivedImage, platform: str, name: str | None) -> None:
         started = time.monotonic()
@@ -312,14 +255,6 @@ def _failure(archive: Path, error: Exception) -> ConfigError | ConnectorError:
 
 def _size(path: Path) -> int:
     return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
-
-
-def _put(path: Path, text: str) -> None:
-    """Writes a small file, whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
-        file.write(text)
-    os.rename(file.name, path)
 
 
 def _store(path: Path, info: ImageInfo) -> None:

@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from dativo_protocols import Catalog
 
+from dativo_engines._cache import write_whole
 from dativo_engines.singer._session import Session
 
 CATALOG = "--catalog"
@@ -60,11 +60,7 @@ class FlagMemory:
         """Two runs that write at once may lose one entry: it is found out again."""
         known = {**self._load(), self._key(program): flag}
         with contextlib.suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd, temporary = tempfile.mkstemp(prefix="programs-", dir=self._path.parent)
-            with open(fd, "w", encoding="utf-8") as file:
-                json.dump(known, file, indent=1)
-            os.replace(temporary, self._path)
+            write_whole(self._path, json.dumps(known, indent=1))
 
     def _load(self) -> dict[str, Any]:
         try:
