@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dativo_protocols.errors import ConfigError
-from dativo_sdk import JobKey, WriteMode
+from dativo_sdk import DeleteMode, JobKey, WriteMode
 from pydantic import BeforeValidator, Field, field_validator
 
 from dativo._connector import ResolvedConnector, resolve_connector
@@ -33,6 +33,7 @@ __all__ = [
     "load_job",
 ]
 
+Metadata = Literal["loaded_at", "run_id", "extracted_at"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
@@ -64,6 +65,11 @@ class StreamConfig(Model):
     """How it is written; beats `target.write`."""
     primary_key: list[str] | None = None
     """Beats the key that the connector says; `[]` says that there is none."""
+    deletes: DeleteMode | None = None
+    """What becomes of rows that are deleted at the source; beats `target.deletes`."""
+    delete_mark: str | None = None
+    """The property that says that a row is deleted, by being neither null nor false; left out, `_ab_cdc_deleted_at`,
+    `_sdc_deleted_at` or `_deleted` where the stream has one."""
     types: dict[str, str] = Field(default_factory=dict)
     """Column types that beat the schema's, e.g. `decimal(38,10)`, `string`, `json`."""
 
@@ -145,6 +151,14 @@ class TargetConfig(Model):
     """Handed to the target, over the tenant's."""
     write: WriteMode | None = None
     """For every stream that does not say; left out, `merge` where the stream has a key and the target can, else `append`."""
+    deletes: DeleteMode = "ignore"
+    """For every stream that does not say: rows deleted at the source stay (`ignore`), are marked (`soft`), or go (`hard`)."""
+    metadata: list[Metadata] = Field(default_factory=list)
+    """Columns that every table gets besides: `_dativo_loaded_at`, `_dativo_run_id`, `_dativo_extracted_at`."""
+    shrink_limit: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """`overwrite` fails rather than leave a table with less than this part of the rows it had: 0.9 takes a loss of a tenth."""
+    allow_empty: bool = False
+    """Whether an `overwrite` that brings no row may empty a table that has rows: sources that fail without a word look so."""
 
 
 class CheckpointConfig(Model):

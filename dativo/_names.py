@@ -9,7 +9,24 @@ from typing import Literal, TypeAlias
 
 from dativo_protocols import StreamId
 
-__all__ = ["CHANGES", "EXTRA", "adopt", "assign", "quarantine_name", "safe_name", "table_name", "table_names"]
+__all__ = [
+    "CHANGES",
+    "DELETED_AT",
+    "EXTRA",
+    "EXTRACTED_AT",
+    "LOADED_AT",
+    "OWN_COLUMNS",
+    "RUN_ID",
+    "VALID_FROM",
+    "VALID_TO",
+    "VERSION",
+    "adopt",
+    "assign",
+    "quarantine_name",
+    "safe_name",
+    "table_name",
+    "table_names",
+]
 
 Kind: TypeAlias = Literal["column", "stream"]
 
@@ -22,8 +39,30 @@ CHANGES = "_dativo_changes"
 MAX_BYTES = 63
 """PostgreSQL's limit, the smallest of all targets that have one."""
 
+LOADED_AT = "_dativo_loaded_at"
+"""The column with the moment at which Dativo took the row: timestamp[us, UTC]."""
+
+RUN_ID = "_dativo_run_id"
+"""The column with the attempt that brought the row."""
+
+EXTRACTED_AT = "_dativo_extracted_at"
+"""The column with the moment at which the source read the row, as it says: timestamp[us, UTC]."""
+
+VERSION = "_dativo_version"
+"""The column with the version of the stream that the row belongs to, as Singer taps count them: int64."""
+
+DELETED_AT = "_dativo_deleted_at"
+"""The column with the moment at which the row was found to be gone at the source: timestamp[us, UTC]."""
+
+VALID_FROM = "_dativo_valid_from"
+"""`scd2`: the column with the first moment of this version of the row: timestamp[us, UTC]."""
+
+VALID_TO = "_dativo_valid_to"
+"""`scd2`: the column with the moment at which it was replaced or deleted, or null while it is the current one."""
+
 _RESERVED = "_dativo"
-_OWN = frozenset({EXTRA, CHANGES})
+OWN_COLUMNS = frozenset({EXTRA, CHANGES, LOADED_AT, RUN_ID, EXTRACTED_AT, VERSION, DELETED_AT, VALID_FROM, VALID_TO})
+"""Columns that Dativo makes: they keep their names, and are no part of what a row says."""
 
 
 def safe_name(name: str, kind: Kind) -> str:
@@ -44,8 +83,7 @@ def safe_name(name: str, kind: Kind) -> str:
 def assign(names: Iterable[str], kind: Kind, taken: Mapping[str, str]) -> dict[str, str]:
     """Gives every name its safe name, unique under casefold (rule 4).
 
-    The result depends on the set of names, not on their order. `_dativo_extra` and `_dativo_changes` are Dativo's own columns and
-    keep their names.
+    The result depends on the set of names, not on their order. Dativo's own columns (`OWN_COLUMNS`) keep their names.
 
     Args:
         names: Original names, any text.
@@ -56,7 +94,7 @@ def assign(names: Iterable[str], kind: Kind, taken: Mapping[str, str]) -> dict[s
         Original to safe name, for each of `names`, in their order.
     """
     wanted = list(dict.fromkeys(names))
-    own = _OWN if kind == "column" else frozenset[str]()
+    own = OWN_COLUMNS if kind == "column" else frozenset[str]()
     folded = {_fold(safe) for safe in taken.values()} | set(own)
     found = dict(taken) | {name: name for name in own}
     fresh = {name: safe_name(name, kind) for name in wanted if name not in found}

@@ -29,10 +29,20 @@ from dativo_protocols import (
     Version,
 )
 from dativo_protocols.errors import ConfigError, ConnectorError, ContractError, DativoError
-from dativo_sdk import ConfiguredStream, Quarantining, Receipt, WriteCatalog, WriteMode, Writer
+from dativo_sdk import (
+    ConfiguredStream,
+    Counting,
+    Quarantining,
+    Receipt,
+    Versioning,
+    WriteCatalog,
+    WriteMode,
+    Writer,
+)
 
 from dativo._interruption import Interruption
 from dativo._job import CheckpointConfig
+from dativo._metadata import RowMetadata
 from dativo._names import EXTRA
 from dativo._progress import Progress
 from dativo._report import AttemptReport, ChangeReport, StreamReport
@@ -46,19 +56,26 @@ if TYPE_CHECKING:
 __all__ = ["UNKNOWN", "Pipeline"]
 
 LINES_KEPT = 5
+DELETE_MARKS = ("_ab_cdc_deleted_at", "_sdc_deleted_at", "_deleted")
+"""Properties by which sources mark deleted rows, unless the job names another."""
 UNKNOWN = StreamId("_unknown")
 """Where rejects go that do not say their stream; it is always in `append` mode."""
 
 
 @dataclass(slots=True)
 class _Stream:
-    """One stream of this run; rows and rejects are those handed to the writer. A bare one has a schema without a property."""
+    """One stream of this run; rows and rejects are those handed to the writer. A bare one has a schema without a property.
+
+    Attributes:
+        before: Rows of the table that an `overwrite` is about to replace, where the target can count them.
+    """
 
     configured: ConfiguredStream
     report: StreamReport
     rows: int = 0
     rejects: int = 0
     bare: bool = False
+    before: int | None = None
     versions: set[int] = field(default_factory=set)
 
 
@@ -106,6 +123,7 @@ class Pipeline:
         self._interruption = interruption
         self._committed = committed
         self._log = log
+        self._metadata = RowMetadata(job.target.metadata, catalog.run_id)
         self._checkpoint: CheckpointConfig = job.checkpoint
         self._streams: dict[StreamId, _Stream] = {}
         self._state: bytes | None = None
@@ -142,6 +160,7 @@ class Pipeline:
             for line in self._first_lines:
                 self._log("warning", line)
         self._check_staged()
+        self._check_shrinking()
         self._commit(final=True)
         self._check_committed()
 
@@ -189,9 +208,11 @@ class Pipeline:
         schema = pa.schema(message.data)
         self._streams[message.stream].bare = not len(schema)
         empty = pa.RecordBatch.from_pylist([], schema=schema if len(schema) else _bare())
-        self._writer.write_batch(Batch(message.stream, empty, 0, 0))
+        self._writer.write_batch(self._metadata.added(Batch(message.stream, empty, 0, 0)))
 
     def _configure(self, message: Schema) -> ConfiguredStream:
+        import pyarrow as pa
+
         config = self._rules.find(message.stream)
         if config is None:
             listed = ", ".join(f"`{name}`" for name in self._rules.streams or ())
@@ -204,9 +225,9 @@ class Pipeline:
         chosen = config.write or self._job.target.write
         usual: WriteMode = "merge" if key and "merge" in self._write_modes else "append"
         mode = chosen or ("overwrite" if message.stream in self._replaced else usual)
-        if mode == "merge" and not key:
+        if mode in ("merge", "scd2") and not key:
             raise ConfigError(
-                f"stream `{message.stream}` cannot be merged: it has no key",
+                f"stream `{message.stream}` cannot be written with `{mode}`: it has no key",
                 hint=f"name one with `source.streams.{message.stream}.primary_key`, or write it with `append` or `overwrite`",
                 facts={"stream": str(message.stream)},
             )
@@ -217,7 +238,17 @@ class Pipeline:
                 hint=f"it can: {can}",
                 facts={"stream": str(message.stream)},
             )
-        return ConfiguredStream(message.stream, mode, key)
+        names = pa.schema(message.data).names
+        cursor = config.cursor or (message.cursor[0] if len(message.cursor) == 1 else None)
+        mark = config.delete_mark or next((mark for mark in DELETE_MARKS if mark in names), None)
+        return ConfiguredStream(
+            message.stream,
+            mode,
+            key,
+            cursor=cursor if cursor in names else None,
+            deletes=config.deletes or self._job.target.deletes,
+            delete_mark=mark,
+        )
 
     def _add(self, configured: ConfiguredStream) -> _Stream:
         name = str(configured.id)
@@ -225,12 +256,14 @@ class Pipeline:
         stream = self._streams[configured.id] = _Stream(configured, report)
         self._report.streams.append(report)
         self._catalog.streams[configured.id] = configured
+        if configured.write_mode == "overwrite" and isinstance(self._writer, Counting):
+            stream.before = self._writer.count_rows(configured.id)
         self._progress.add(name)
         return stream
 
     def _take_batch(self, message: Batch, reading: Reading) -> None:
         stream = self._streams[message.stream]
-        self._writer.write_batch(_clothed(message) if stream.bare else message)
+        self._writer.write_batch(self._metadata.added(_clothed(message) if stream.bare else message))
         stream.rows += message.rows
         stream.report.bytes += message.nbytes
         self._staged_rows += message.rows
@@ -267,7 +300,19 @@ class Pipeline:
         stream = self._streams.get(message.stream)
         if stream is not None and message.version not in stream.versions:
             stream.versions.add(message.version)
+            if stream.configured.deletes != "ignore" and stream.configured.write_mode != "overwrite":
+                self._activate(message)
+                return
             self._log("info", f"stream `{message.stream}`: version {message.version} is active; rows of older ones are kept")
+
+    def _activate(self, message: Version) -> None:
+        if not isinstance(self._writer, Versioning):
+            raise ConfigError(
+                f"stream `{message.stream}`: target `{self._job.target.connector}` cannot remove rows of older versions",
+                hint="set `deletes: ignore` for it, or choose another target",
+                facts={"stream": str(message.stream)},
+            )
+        self._writer.activate_version(message.stream, message.version)
 
     def _take_status(self, message: StreamStatus) -> None:
         before = self._statuses.get(message.stream)
@@ -335,6 +380,20 @@ class Pipeline:
         for stream_id, stream in self._streams.items():
             if stream.report.rows_in != stream.rows + stream.rejects:
                 raise _miscount(stream_id, "before the last commit", stream.report.rows_in, "staged", stream.rows, stream.rejects)
+
+    def _check_shrinking(self) -> None:
+        target = self._job.target
+        for stream_id, stream in self._streams.items():
+            before = stream.before or 0
+            empty = before > 0 and not stream.rows and not target.allow_empty
+            if empty or stream.rows < before * target.shrink_limit:
+                raise ContractError(
+                    f"stream `{stream_id}` has {before} rows, and {stream.rows} were to replace them: nothing was replaced",
+                    hint="if that is right, run with `--set target.allow_empty=true`"
+                    if empty
+                    else "if that is right, run with a lower `target.shrink_limit`",
+                    facts={"stream": str(stream_id), "before": before, "rows": stream.rows},
+                )
 
     def _check_committed(self) -> None:
         for stream_id, stream in self._streams.items():

@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-.venv/bin/python}
+# Where `make` has put uv.
+PATH=$PATH:$PWD/.tools/uv/bin
 engine_answers() {
   "$python" -c 'import docker; docker.from_env().close()' 2>/dev/null
 }

@@ -115,7 +115,7 @@ def test_quarantined_rows_are_counted(job):
 
 
 def test_progress_is_logged_away_from_a_terminal(job):
-    slow = ("--set", "source.config.pause=0.2", "--log-every", "0.1", "--log-format", "json")
+    slow = ("--set", "source.config.pause=0.2", "--log-every", "0.02", "--log-format", "json")
 
     lines = [json.loads(line) for line in job.dativo("run", "small", *slow).raw_err.splitlines()]
 

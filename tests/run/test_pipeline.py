@@ -278,7 +278,7 @@ def test_without_merge_in_the_target_a_key_means_append() -> None:
 
 
 def test_merge_without_a_key_is_refused() -> None:
-    with pytest.raises(ConfigError, match="stream `orders` cannot be merged: it has no key"):
+    with pytest.raises(ConfigError, match="stream `orders` cannot be written with `merge`: it has no key"):
         run(Memory(), Script([schema()]), target={"connector": "memory", "write": "merge"})
 
 
