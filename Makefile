@@ -51,7 +51,7 @@ format: setup ## Let ruff and rustfmt write
 bench: setup ## Time Dativo and its peers, write docs/benchmarks.md (an hour; BENCH="--rows 100000" for a short one)
 	$(BIN)/python -m benchmarks $(BENCH)
 
-crash: setup ## Kill a run at 200 random instants in each target, compare the rows (hours; CRASH="--kills 20")
+crash: setup ## Kill a run at 200 random instants in each target, compare the rows (hours; CRASH="--kills 20", or "--source docker" for a container)
 	$(BIN)/python tests/crash/crash.py --kills 200 --rows 1000000 --target duckdb --target parquet --target jsonl $(CRASH)
 
 specs: setup ## Install the connector of every recipe (2 GB), compare what it says with the registry

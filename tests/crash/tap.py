@@ -17,6 +17,8 @@ from typing import Any
 
 STREAMS = ["red", "green", "blue"]
 CHUNK_BYTES = 1 << 20
+BAD = 997
+"""One row of so many does not fit its schema."""
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -38,9 +40,10 @@ def stream_of(n: int) -> int:
 
 def record_line(n: int) -> str:
     h = zlib.crc32(n.to_bytes(8, "little"))
+    amount = '"much"' if h % BAD == 0 else f"{h % 10**9 / 100:.2f}"
     text = "null" if h % 11 == 0 else f'"row {n} \\u00fc {h:08x} {"x" * (h % 40)}"'
     return (
-        f'{{"type":"RECORD","stream":"{STREAMS[stream_of(n)]}","record":{{"id":{n},"amount":{h % 10**9 / 100:.2f},"text":{text},'
+        f'{{"type":"RECORD","stream":"{STREAMS[stream_of(n)]}","record":{{"id":{n},"amount":{amount},"text":{text},'
         f'"at":"20{h % 90 + 10}-0{h % 9 + 1}-1{h % 10}T{h % 24:02}:00:00.{h % 10**6:06}Z"}}}}\n'
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.crash import crash, write_messages
+from tests.crash.sources import Tap
 from tests.crash.trial import Setting
 
 SEED = 20261122
@@ -16,7 +17,7 @@ SEED = 20261122
 @pytest.mark.timeout(240)
 def test_a_run_killed_at_any_instant_and_repeated_has_the_rows_of_one_never_killed(target: str, tmp_path: Path) -> None:
     messages = write_messages(tmp_path / "messages.jsonl", rows=100_000, state_every=1_000)
-    outcome = crash(Setting(target, messages, checkpoint_rows=10_000, pause_ms=20), kills=8, seed=SEED, folder=tmp_path)
+    outcome = crash(Setting(target, Tap(messages, pause_ms=20), checkpoint_rows=10_000), kills=8, seed=SEED, folder=tmp_path)
     assert outcome.clean, outcome
     assert outcome.codes[-9] > 0, "no kill hit a running process"
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -16,14 +13,15 @@ from typing import Any, Literal, NamedTuple
 
 import duckdb
 
-Victim = Literal["dativo", "tree", "tap"]
+from tests.crash.sources import STREAMS, Source, command_line, descendants, end, processes
 
-TAP = Path(__file__).with_name("tap.py")
-STREAMS = ["red", "green", "blue"]
+Victim = Literal["dativo", "tree", "source", "both"]
+
 DATIVO = Path(sys.executable).with_name("dativo")
 ORPHAN_SECONDS = 15.0
 RUN_SECONDS = 600.0
 FAILED_CONNECTOR = 10
+REJECTED = "rejected "
 
 
 class Sum(NamedTuple):
@@ -39,41 +37,36 @@ class Setting:
     """What all trials of one target share."""
 
     target: str
-    messages: Path
+    source: Source
     checkpoint_rows: int
-    pause_ms: float = 0.0
 
     def job(self, folder: Path) -> dict[str, Any]:
         path = folder / ("out.duckdb" if self.target == "duckdb" else "out")
         return {
             "name": "crash",
-            "source": {
-                "connector": f"singer:{folder / 'tap.py'}",
-                "config": {"file": str(self.messages), "pause_ms": self.pause_ms},
-                "streams": {name: {"mode": "incremental"} for name in STREAMS},
-            },
+            "source": {**self.source.place(folder), "streams": {name: {"mode": "incremental"} for name in STREAMS}},
             "target": {"connector": self.target, "config": {"path": str(path)}, "write": "append"},
             "checkpoint": {"rows": self.checkpoint_rows},
         }
 
 
 class Trial:
-    """A job in a folder. The tap is copied there, so that every process of the trial can be told by the folder's name."""
+    """A job in a folder."""
 
     def __init__(self, setting: Setting, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.setting, self.folder = setting, folder
-        tap = folder / "tap.py"
-        tap.write_bytes(TAP.read_bytes())
-        tap.chmod(0o755)
+        self._started: list[int] = []
         (folder / "job.yaml").write_text(json.dumps(setting.job(folder)))
 
     def start(self) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             command = [str(DATIVO), "run", "job.yaml"]
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        self._started.append(process.pid)
+        return process
 
     def finish(self) -> float:
         """Runs to the end; returns the seconds it took, and fails when it does not end well."""
@@ -83,27 +76,22 @@ class Trial:
             raise AssertionError(f"a rerun exited {code}: {self.folder}\n{self.log()}")
         return time.monotonic() - started
 
-    def kill(self, after_seconds: float, victim: Victim) -> int:
+    def kill(self, after_seconds: float, victim: Victim, chance: random.Random) -> int:
         """Starts a run and kills `victim` after so long; returns the run's exit code, negative for a signal."""
         process = self.start()
         try:
             process.wait(after_seconds)
         except subprocess.TimeoutExpired:
-            for pid in self.victims(process.pid, victim):
+            tree = descendants(process.pid) if victim == "tree" else []
+            for pid in [] if victim == "source" else [process.pid, *tree]:
                 end(pid)
+            if victim != "dativo":
+                self.setting.source.kill(self.folder, process.pid, chance)
         code = process.wait(RUN_SECONDS)
-        if victim == "tap" and code not in (0, FAILED_CONNECTOR):
-            raise AssertionError(f"a run whose tap was killed exited {code}: {self.folder}\n{self.log()}")
+        if victim == "source" and code not in (0, FAILED_CONNECTOR):
+            raise AssertionError(f"a run whose source was killed exited {code}: {self.folder}\n{self.log()}")
         self.wait_for_orphans()
         return code
-
-    def victims(self, dativo: int, victim: Victim) -> list[int]:
-        if victim == "dativo":
-            return [dativo]
-        tree = descendants(dativo)
-        if victim == "tree":
-            return [dativo, *tree]
-        return [pid for pid in tree if str(self.folder / "tap.py") in command_line(pid).split("\0")[:3]]
 
     def wait_for_orphans(self) -> None:
         """Nothing of the trial may run any more; what a guardian is still ending gets a moment."""
@@ -114,65 +102,55 @@ class Trial:
             time.sleep(0.02)
 
     def left_over(self) -> list[str]:
-        """Temporary files that the next run should have removed: configurations with secrets in them, above all."""
-        return [str(path) for path in (self.folder / ".dativo" / "tmp").rglob("*") if path.name != "lock"]
+        """What the next run should have removed: temporary files, with secrets in them above all, and what the source left."""
+        files = [str(path) for path in (self.folder / ".dativo" / "tmp").rglob("*") if path.name != "lock"]
+        return [*files, *self.setting.source.left_over(self._started)]
+
+    def state(self) -> Any:
+        """The committed state, whatever order its streams are in."""
+        said = subprocess.run([str(DATIVO), "state", "show", "crash"], cwd=self.folder, capture_output=True, check=True).stdout
+        state = json.loads(said)
+        return sorted(state, key=json.dumps) if isinstance(state, list) else state
 
     def sums(self) -> dict[str, Sum]:
-        """What a reader sees in the target; a stream without a table is left out."""
+        """What a reader sees in the target; a stream without a table is left out. Rejected rows count as a stream."""
         with duckdb.connect() as connection:
             # Text is summed as bytes: the value is compared, not how a target types it.
-            tables = self.tables(connection)
-            query = (
-                'select count(*), count(distinct id), coalesce(sum(hash(id, amount::varchar, "text", epoch_us("at"))), 0) from '
-            )
-            return {stream: Sum(*connection.execute(query + table).fetchall()[0]) for stream, table in tables.items()}
+            columns = 'count(distinct id), coalesce(sum(hash(id, amount::varchar, "text", epoch_us("at"))), 0)'
+            rejected = 'count(distinct record), coalesce(sum(hash("column", reason, record)), 0)'
+            return {
+                stream: Sum(
+                    *connection.execute(
+                        f"select count(*), {rejected if stream.startswith(REJECTED) else columns} from {table}"
+                    ).fetchall()[0]
+                )
+                for stream, table in self.tables(connection).items()
+            }
 
     def tables(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         if self.setting.target == "duckdb":
             connection.execute(f"attach '{self.folder}/out.duckdb' as target (read_only)")
             found = connection.execute("select table_name from duckdb_tables() where database_name = 'target'").fetchall()
-            return {name: f'target."{name}"' for (name,) in found if name in STREAMS}
+            names = {name for (name,) in found}
+            rows = {name: f'target."{name}"' for name in STREAMS if name in names}
+            rejects = {name: f"{name}__quarantine" for name in STREAMS if f"{name}__quarantine" in names}
+            return {**rows, **{REJECTED + name: f'target."{table}"' for name, table in rejects.items()}}
         import dativo
 
         data = dativo.dataset(self.folder / "out")
         for table in data.tables:
             connection.register(f"rows_{table}", data.scan(table).read_all())
-        return {table: f"rows_{table}" for table in data.tables}
+            connection.register(f"rejects_{table}", data.quarantine(table).to_arrow())
+        return {
+            name: view
+            for table in data.tables
+            for name, view in ((table, f"rows_{table}"), (REJECTED + table, f"rejects_{table}"))
+        }
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")[-3000:]
 
 
-def processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
-
-
-def command_line(pid: int) -> str:
-    """Its arguments, each ended by NUL; empty for one that has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def descendants(pid: int) -> list[int]:
-    """Of the process, by the parents that the system names."""
-    found: list[int] = []
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-        children = [int(child) for task in tasks for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
-    except OSError:
-        return found
-    for child in children:
-        found += [child, *descendants(child)]
-    return found
-
-
-def end(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def choose_victim(random_source: random.Random) -> Victim:
-    """Mostly Dativo itself; now and then everything at once, or only the tap."""
-    return random_source.choices(["dativo", "tree", "tap"], weights=[70, 15, 15])[0]  # type: ignore[return-value]
+def choose_victim(chance: random.Random) -> Victim:
+    """Mostly Dativo itself; now and then everything at once, only the source, or the two without what watches over them."""
+    return chance.choices(["dativo", "tree", "source", "both"], weights=[55, 15, 15, 15])[0]  # type: ignore[return-value]

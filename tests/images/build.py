@@ -53,6 +53,7 @@ RECIPES = {
     "declarative-manifest": Recipe("dativo-test/source-declarative-manifest:6.5.2", "airbyte-source-declarative-manifest==6.5.2"),
     "hostile": Recipe("dativo-test/hostile:1", program="hostile.py"),
     "hostile-root": Recipe("dativo-test/hostile-root:1", program="hostile.py", user=""),
+    "crash": Recipe("dativo-test/crash:1", program="../crash/source.py"),
 }
 
 

@@ -1,62 +1,33 @@
-"""Dativo is killed while it reads from a container: a rerun ends with the rows of a run that was left alone."""
+"""Runs that read from a container are killed: a sample of `tests/crash/crash.py --source docker`."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dativo_engines.containers import _ownership
 
-from tests.images.sources import Source
-from tests.project import DATIVO, Project
+from tests.crash.crash import crash
+from tests.crash.sources import Container
+from tests.crash.trial import Setting
+from tests.images.build import loaded
+from tests.images.rootfs import CannotBuildError
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
-ROWS = 10_000
+SEED = 20261123
 
 
-@pytest.fixture
-def job(source: Callable[..., Source], project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A read of about two seconds, with many checkpoints."""
+@pytest.mark.timeout(240)
+def test_a_run_killed_with_or_without_its_container_is_taken_up_where_it_was(
+    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATIVO_CACHE", str(tmp_path / "cache"))
-    read = {
-        "connector": f"airbyte:{source('hostile').image}",
-        "config": {"attempt": "count", "rows": ROWS, "pause_seconds": 0.02},
-        "container": {"network": "none"},
-        "streams": {"attempt": {"mode": "incremental", "write": "append"}},
-    }
-    target = {"connector": "duckdb", "config": {"path": str(project.duckdb_path)}}
-    path = project.folder / "job.yaml"
-    path.write_text(json.dumps({"name": "crash", "source": read, "target": target, "checkpoint": {"rows": 500}}))
-    return path
-
-
-def committed(project: Project) -> int:
-    with contextlib.suppress(Exception):
-        return int(project.rows("select count(*) from attempt")[0][0])
-    return 0
-
-
-@pytest.mark.parametrize("seconds", [0.0, 1.0, 2.0])
-def test_a_killed_run_is_taken_up_where_it_was(job: Path, project: Project, engine: Any, seconds: float) -> None:
-    process = subprocess.Popen(
-        [DATIVO, "run", job.name], cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    mine = {"label": f"{_ownership.PID}={process.pid}"}
-    while not engine.containers(filters=mine) and process.poll() is None:
-        time.sleep(0.05)
-    time.sleep(seconds)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    before = committed(project)
-    report = json.loads(project.dativo("run", job.name, "--json"))
-    assert report["rows_in"] == ROWS - before
-    assert project.rows("select count(*), count(distinct id) from attempt") == [(ROWS, ROWS)]
-    assert engine.containers(all=True, filters=mine) == []
+    try:
+        image = loaded("crash").tag
+    except CannotBuildError as error:
+        pytest.skip(f"the image cannot be built: {error}")
+    source = Container(image, rows=100_000, state_every=1_000, pause_ms=5)
+    outcome = crash(Setting("duckdb", source, checkpoint_rows=5_000), kills=6, seed=SEED, folder=tmp_path)
+    assert outcome.clean, outcome
+    assert outcome.codes[-9] > 0, "no kill hit a running process"
+    assert {"dativo", "source"} <= outcome.victims.keys()
