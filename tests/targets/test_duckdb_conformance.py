@@ -7,16 +7,20 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from writer_conformance import CHECKS, Check, run_check
+from dativo_sdk import Quarantining
+from dativo_sdk.conformance import CHECKS, Check, WriterCase, run_check
 
 from dativo.targets.duckdb import DuckDBWriter
 
 
-class DuckDBCase:
-    modes = frozenset({"append", "overwrite", "merge"})
+class DuckDBCase(WriterCase):
+    powers = frozenset({Quarantining})
 
-    def make(self, tmp_path: Path) -> tuple[DuckDBWriter, dict[str, Any]]:
-        return DuckDBWriter(), {"path": str(tmp_path / "out.duckdb")}
+    def make(self, path: Path) -> tuple[DuckDBWriter, dict[str, Any]]:
+        return DuckDBWriter(), {"path": str(path / "out.duckdb")}
+
+    def can_read_while_open(self) -> bool:
+        return False
 
     def read_table(self, config: Mapping[str, Any], table: str) -> pa.Table | None:
         with duckdb.connect(config["path"], read_only=True) as connection:
@@ -25,6 +29,6 @@ class DuckDBCase:
             return connection.sql(f'FROM "{table}"').to_arrow_table()
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=str)
 def test_conformance(check: Check, tmp_path: Path) -> None:
     run_check(check, DuckDBCase(), tmp_path)

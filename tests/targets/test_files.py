@@ -18,7 +18,7 @@ import pytest
 from dativo_protocols import StreamId
 from dativo_protocols.errors import ConfigError, ContractError, TargetError
 from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
-from writer_conformance import ORDERS, batch, rejects
+from dativo_sdk.conformance import ORDERS, batch, rejects
 
 from dativo._dataset import dataset
 from dativo.targets._file_options import COMMON_OPTIONS

@@ -6,21 +6,23 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from writer_conformance import CHECKS, Check, run_check
+from dativo_sdk import Quarantining
+from dativo_sdk.conformance import CHECKS, Check, WriterCase, run_check
 
 from dativo._dataset import dataset
 from dativo.targets.jsonl import JsonLinesWriter
 from dativo.targets.parquet import ParquetWriter
 
 
-class FilesCase:
+class FilesCase(WriterCase):
     modes = frozenset({"append", "overwrite"})
+    powers = frozenset({Quarantining})
 
     def __init__(self, writer: type[JsonLinesWriter] | type[ParquetWriter]) -> None:
         self.writer = writer
 
-    def make(self, tmp_path: Path) -> tuple[JsonLinesWriter | ParquetWriter, dict[str, Any]]:
-        return self.writer(), {"path": str(tmp_path / "out")}
+    def make(self, path: Path) -> tuple[JsonLinesWriter | ParquetWriter, dict[str, Any]]:
+        return self.writer(), {"path": str(path / "out")}
 
     def read_table(self, config: Mapping[str, Any], table: str) -> pa.Table | None:
         data = dataset(config["path"])
@@ -29,7 +31,7 @@ class FilesCase:
         return data.quarantine(table.removesuffix("__quarantine")).to_arrow() if table.endswith("__quarantine") else None
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=str)
 @pytest.mark.parametrize("writer", [JsonLinesWriter, ParquetWriter])
 def test_conformance(check: Check, writer: type[JsonLinesWriter] | type[ParquetWriter], tmp_path: Path) -> None:
     run_check(check, FilesCase(writer), tmp_path)

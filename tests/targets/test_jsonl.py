@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from dativo_protocols.errors import TargetError
 from dativo_sdk import JobKey, WriteCatalog
-from writer_conformance import EVERY_TYPE, batch
+from dativo_sdk.conformance import EVERY_TYPE, batch
 
 from dativo._dataset import dataset
 from dativo.targets.jsonl import JsonLinesWriter

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dativo_sdk import JobKey, WriteCatalog
-from writer_conformance import EVERY_TYPE, batch
+from dativo_sdk.conformance import EVERY_TYPE, batch
 
 from dativo._dataset import dataset
 from dativo.targets.parquet import ParquetWriter
