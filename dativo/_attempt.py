@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dativo_engines import DecodeOptions, Engine, EngineOptions, Redactor
 from dativo_protocols.errors import DativoError, StateError
@@ -26,6 +26,9 @@ from dativo._report import AttemptReport, Report
 from dativo._selection import ReadPlan, StreamRules, plan_read, unread
 from dativo._store import Store
 from dativo._target import load_target, write_modes
+
+if TYPE_CHECKING:
+    from dativo.contracts._odcs import Contract
 
 __all__ = ["Attempts"]
 
@@ -61,6 +64,7 @@ class Attempts:
         self._plan: ReadPlan | None = None
         self._kept = KeptConfig(configs_dir(job.project), job.key)
         self._config: Mapping[str, Any] | None = None
+        self._contract: Contract | None = None
         self._secrets = job.secrets
 
     def run(self, attempt: AttemptReport) -> None:
@@ -72,6 +76,7 @@ class Attempts:
         """
         if self._config is None:
             self._use(self._kept.over(self._job.source_config))
+            self._contract = self._read_contract()
         # Nothing of the target is touched before the connector has said what there is: a discovery that fails leaves no trace.
         plan = self._planned()
         writer = load_target(self._job.job.target.connector)
@@ -104,6 +109,7 @@ class Attempts:
             catalog,
             write_modes=can,
             replaced=replaced,
+            contract=self._contract,
             report=attempt,
             progress=self._progress,
             interruption=self._interruption,
@@ -147,6 +153,17 @@ class Attempts:
         with self._interruption.allowed:
             found = discover_or_none(self._engine(None, 1), self._config or {}, self._log)
         return None if found is None else CatalogFile(found)
+
+    def _read_contract(self) -> Contract | None:
+        file = self._job.job.contract.file
+        if file is None:
+            return None
+        from dativo.contracts._odcs import read_contract
+
+        contract = read_contract(self._job.project / file, file)
+        for line in contract.unchecked:
+            self._listener("info", f"`{file}`: {line}")
+        return contract
 
     def _engine(self, plan: ReadPlan | None, attempt: int) -> Engine:
         job = self._job.job

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from dativo_protocols.errors import ConfigError
 from dativo_sdk import DeleteMode, JobKey, WriteMode
@@ -20,9 +20,11 @@ from dativo._paths import project_dir
 from dativo._precedence import apply_overrides, merge, tenant_config
 from dativo._recipe import ContainerConfig, Runtime
 from dativo._target import check_target
+from dativo.contracts._terms import ContractMode
 
 __all__ = [
     "CheckpointConfig",
+    "ContractConfig",
     "Job",
     "ResolvedJob",
     "RetryConfig",
@@ -52,6 +54,15 @@ def _names_are_keys(value: object) -> object:
     return {str(name): {} for name in value} if isinstance(value, list) else value
 
 
+def _mode_is_contract(value: object) -> object:
+    return {"mode": value} if isinstance(value, str) else value
+
+
+def _mode_alone(schema: dict[str, Any]) -> None:
+    """What the validator takes besides."""
+    schema["anyOf"] = [{"$ref": schema.pop("$ref")}, {"enum": [*get_args(ContractMode)]}]
+
+
 class StreamConfig(Model):
     """How one stream, or all that match a pattern, is read and written."""
 
@@ -70,6 +81,8 @@ class StreamConfig(Model):
     delete_mark: str | None = None
     """The property that says that a row is deleted, by being neither null nor false; left out, `_ab_cdc_deleted_at`,
     `_sdc_deleted_at` or `_deleted` where the stream has one."""
+    contract: ContractMode | None = None
+    """What happens when it changes its columns or types; beats `contract.mode`."""
     types: dict[str, str] = Field(default_factory=dict)
     """Column types that beat the schema's, e.g. `decimal(38,10)`, `string`, `json`."""
 
@@ -161,6 +174,18 @@ class TargetConfig(Model):
     """Whether an `overwrite` that brings no row may empty a table that has rows: sources that fail without a word look so."""
 
 
+class ContractConfig(Model):
+    """What streams may look like."""
+
+    mode: ContractMode | None = None
+    """What happens when a stream changes its columns or types, where it does not say itself. Left out, `freeze` for streams that
+    the contract file names, and `evolve` for others."""
+    file: str | None = None
+    """A contract in the Open Data Contract Standard, version 3; relative to the project."""
+    enforce: Literal["strict", "warn"] = "strict"
+    """Whether what breaks the contract file ends the run (or the row, by `mode`), or is only reported."""
+
+
 class CheckpointConfig(Model):
     """When what is staged is committed: as soon as one of them is reached and the source says a state."""
 
@@ -172,6 +197,9 @@ class CheckpointConfig(Model):
     """Since the last commit."""
 
 
+ModeOrContract = Annotated[ContractConfig, BeforeValidator(_mode_is_contract), Field(json_schema_extra=_mode_alone)]
+
+
 class Job(Model):
     """A job, one YAML file in `jobs/`."""
 
@@ -181,6 +209,10 @@ class Job(Model):
     """Whose job it is; `tenants/<tenant>.yaml` may hold configuration."""
     source: SourceConfig
     target: TargetConfig
+    contract: Annotated[ContractConfig, BeforeValidator(_mode_is_contract), Field(json_schema_extra=_mode_alone)] = (
+        ContractConfig()
+    )
+    """What streams may look like; a mode alone is enough."""
     checkpoint: CheckpointConfig = CheckpointConfig()
     retry: RetryConfig = RetryConfig()
     on_bad_value: Annotated[

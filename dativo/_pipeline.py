@@ -40,8 +40,9 @@ from dativo_sdk import (
     Writer,
 )
 
+from dativo._gate import Gate
 from dativo._interruption import Interruption
-from dativo._job import CheckpointConfig
+from dativo._job import CheckpointConfig, StreamConfig
 from dativo._metadata import RowMetadata
 from dativo._names import EXTRA
 from dativo._progress import Progress
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dativo._job import Job
+    from dativo.contracts._odcs import Contract
 
 __all__ = ["UNKNOWN", "Pipeline"]
 
@@ -95,6 +97,7 @@ class Pipeline:
         report: Of this attempt; filled in as it goes on.
         committed: Called after each commit with the state that was committed, unless it is the one from before.
         log: Called with level and line.
+        contract: The contract file that the job names.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Pipeline:
         committed: Callable[[bytes], None],
         log: Callable[[str, str], None],
         replaced: frozenset[StreamId] = frozenset(),
+        contract: Contract | None = None,
     ) -> None:
         self._job = job
         self._rules = rules
@@ -123,6 +127,7 @@ class Pipeline:
         self._interruption = interruption
         self._committed = committed
         self._log = log
+        self._gate = Gate(job.contract, contract, writer, lambda line: log("warning", line))
         self._metadata = RowMetadata(job.target.metadata, catalog.run_id)
         self._checkpoint: CheckpointConfig = job.checkpoint
         self._streams: dict[StreamId, _Stream] = {}
@@ -161,6 +166,7 @@ class Pipeline:
                 self._log("warning", line)
         self._check_staged()
         self._check_shrinking()
+        self._gate.finish()
         self._commit(final=True)
         self._check_committed()
 
@@ -195,7 +201,8 @@ class Pipeline:
         import pyarrow as pa
 
         stream = self._streams.get(message.stream)
-        configured = self._configure(message)
+        config = self._config(message.stream)
+        configured = self._configure(message, config)
         if stream is None:
             self._add(configured)
         elif stream.configured != configured:
@@ -205,23 +212,27 @@ class Pipeline:
                 hint=f"say which one it is: `source.streams.{message.stream}.primary_key`",
                 facts={"stream": str(message.stream)},
             )
-        schema = pa.schema(message.data)
+        schema = self._gate.announce(message.stream, config, pa.schema(message.data))
         self._streams[message.stream].bare = not len(schema)
         empty = pa.RecordBatch.from_pylist([], schema=schema if len(schema) else _bare())
         self._writer.write_batch(self._metadata.added(Batch(message.stream, empty, 0, 0)))
 
-    def _configure(self, message: Schema) -> ConfiguredStream:
-        import pyarrow as pa
-
-        config = self._rules.find(message.stream)
+    def _config(self, stream: StreamId) -> StreamConfig:
+        config = self._rules.find(stream)
         if config is None:
             listed = ", ".join(f"`{name}`" for name in self._rules.streams or ())
             raise ConnectorError(
-                f"the connector sent stream `{message.stream}`, which the job does not read",
+                f"the connector sent stream `{stream}`, which the job does not read",
                 hint=f'add it to `source.streams`, or `"*"`; there are {listed}',
-                facts={"stream": str(message.stream)},
+                facts={"stream": str(stream)},
             )
-        key = message.primary_key if config.primary_key is None else tuple(config.primary_key)
+        return config
+
+    def _configure(self, message: Schema, config: StreamConfig) -> ConfiguredStream:
+        import pyarrow as pa
+
+        said = message.primary_key or self._gate.primary_key(message.stream)
+        key = said if config.primary_key is None else tuple(config.primary_key)
         chosen = config.write or self._job.target.write
         usual: WriteMode = "merge" if key and "merge" in self._write_modes else "append"
         mode = chosen or ("overwrite" if message.stream in self._replaced else usual)
@@ -263,6 +274,9 @@ class Pipeline:
 
     def _take_batch(self, message: Batch, reading: Reading) -> None:
         stream = self._streams[message.stream]
+        message, rejects = self._gate.take(message)
+        if rejects is not None:
+            self._reject(stream, rejects)
         self._writer.write_batch(self._metadata.added(_clothed(message) if stream.bare else message))
         stream.rows += message.rows
         stream.report.bytes += message.nbytes
@@ -271,6 +285,11 @@ class Pipeline:
         self._progress.add(stream.report.stream, rows=message.rows, nbytes=message.nbytes, bytes_in=reading.bytes_in)
 
     def _take_rejects(self, message: Rejects, reading: Reading) -> None:
+        stream = self._streams.get(message.stream) or self._add(ConfiguredStream(message.stream))
+        self._reject(stream, message)
+        self._progress.add(stream.report.stream, bytes_in=reading.bytes_in)
+
+    def _reject(self, stream: _Stream, message: Rejects) -> None:
         if not isinstance(self._writer, Quarantining):
             raise ContractError(
                 f"{message.rows} rows of stream `{message.stream}` do not fit, and target"
@@ -278,11 +297,10 @@ class Pipeline:
                 hint="choose `on_bad_value: null` or `fail`, or another target",
                 facts={"stream": str(message.stream), "rows": message.rows},
             )
-        stream = self._streams.get(message.stream) or self._add(ConfiguredStream(message.stream))
         self._writer.write_rejects(message)
         stream.rejects += message.rows
         self._staged_rows += message.rows
-        self._progress.add(stream.report.stream, rejects=message.rows, bytes_in=reading.bytes_in)
+        self._progress.add(stream.report.stream, rejects=message.rows)
 
     def _take_state(self, message: State) -> None:
         if message.stream is not None:

@@ -71,6 +71,11 @@ class DuckDBWriter:
             name = self._table_name(stream)
             return database.arrow_schema(name) if self._relation(name) == "table" else None
 
+    def column_names(self, stream: StreamId) -> Mapping[str, str]:
+        """Original to table column names; see `Naming`."""
+        kept = self._ledger.tables.get(stream)
+        return {} if kept is None else dict(kept.columns)
+
     def write_batch(self, batch: Batch) -> None:
         """Stages a batch; see `Writer.write_batch`."""
         data = pa.record_batch(batch.data)

@@ -179,6 +179,15 @@ class Counting(Protocol):
         ...
 
 
+@runtime_checkable
+class Naming(Protocol):
+    """Optional: the target keeps which column belongs to which property, where their names differ."""
+
+    def column_names(self, stream: StreamId) -> Mapping[str, str]:
+        """Original to table column names, as committed; empty when there is no table. Called between `initialize` and `close`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TableInfo:
     """A stream's table as it is.
