@@ -40,6 +40,11 @@ def state(stream: str, data: object, count: float | None = None) -> dict[str, An
     return {"type": "STATE", "state": said if count is None else {**said, "sourceStats": {"recordCount": count}}}
 
 
+def control(**config: Any) -> dict[str, Any]:
+    said = {"type": "CONNECTOR_CONFIG", "emitted_at": 1.0, "connectorConfig": {"config": config}}
+    return {"type": "CONTROL", "control": said}
+
+
 def says(*lines: object, then: str = "") -> str:
     """A source that prints these lines whatever it is told to do, then does something."""
     text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)

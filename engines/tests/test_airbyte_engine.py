@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from dativo_protocols import ConfigError, ConnectorError, StreamId
 
-from .airbyte_sources import SCHEMA, engine, error, log, says
+from .airbyte_sources import SCHEMA, control, engine, error, log, says
 
 SPEC = {"type": "SPEC", "spec": {"connectionSpecification": {"properties": {"key": {}}}, "documentationUrl": "x"}}
 OK = {"type": "CONNECTION_STATUS", "connectionStatus": {"status": "SUCCEEDED"}}
@@ -121,13 +121,9 @@ def test_configuration_arguments_and_environment(script: Any, tmp_path: Path) ->
 
 
 def test_a_new_configuration_is_handed_over_also_by_a_check(script: Any, tmp_path: Path) -> None:
-    control = {
-        "type": "CONTROL",
-        "control": {"type": "CONNECTOR_CONFIG", "emitted_at": 1.0, "connectorConfig": {"config": {"t": "n3w-t0ken"}}},
-    }
     given: list[Any] = []
     lines: list[str] = []
-    program = script(says(control, log("INFO", "uses n3w-t0ken"), OK))
+    program = script(says(control(t="n3w-t0ken"), log("INFO", "uses n3w-t0ken"), OK))
     options = {"on_config": given.append, "secrets": ("0ld-t0ken",), "log": lambda level, line: lines.append(line)}
     assert engine(program, tmp_path, **options).check({"t": "0ld-t0ken"}).succeeded
     assert given == [{"t": "n3w-t0ken"}]

@@ -75,6 +75,7 @@ class DecodeOptions:
         on_bad_value: `quarantine`, `null` or `fail`.
         nested: `json` (JSON text, exact as sent) or `struct` for objects and arrays with a known shape.
         extra: `keep` properties outside the schema in `_dativo_extra`, or `drop` them.
+        metadata: Columns beside those of the record: `_dativo_extracted_at`, and `_dativo_version` where records say one.
         fields: Per stream, the properties to keep; a stream that is missing keeps all.
         types: Per stream and column, an Arrow type by name that overrides the schema's, e.g. `decimal(38,10)`, `json`, `string`.
         max_record_bytes: A longer line fails the run.
@@ -85,6 +86,7 @@ class DecodeOptions:
     on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine"
     nested: Literal["json", "struct"] = "json"
     extra: Literal["keep", "drop"] = "keep"
+    metadata: frozenset[Literal["extracted_at", "version"]] = frozenset()
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     max_record_bytes: int = 128 * 1024 * 1024
@@ -108,7 +110,9 @@ class EngineOptions:
         sync_id: A number that grows from run to run of a job; all attempts of a run have the same.
         attempt: Which attempt of the run this is, from 1.
         on_config: Called with the whole new configuration when the connector replaces its own, as OAuth sources do: it is to be
-            persisted at once, and handed to the next run. From the thread that iterates.
+            persisted at once, and handed to the next run. From another thread, as soon as it is read, whatever still waits to be
+            iterated over; before the iteration ends. Of several that came at once, perhaps only with the last. What it raises,
+            the end of the iteration raises.
     """
 
     cache_dir: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -54,11 +55,16 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
+        self._lock = threading.Lock()
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Masks these as well from now on; other threads may be masking meanwhile."""
-        self._secrets |= set(secrets)
+        """Masks these as well from now on; other threads may be masking or adding meanwhile."""
+        with self._lock:
+            self._add(set(secrets))
+
+    def _add(self, secrets: set[str]) -> None:
+        self._secrets |= secrets
         texts: set[str] = set()
         words: set[str] = set()
         for secret in self._secrets:

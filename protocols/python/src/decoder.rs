@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dativo_codec::{Extra, Nested, OnBadValue, StreamId};
-use dativo_stream::{AirbyteInput, Closer, Counters, Decoder, Failure, Next, Options};
+use dativo_stream::{AirbyteInput, Closer, Counters, Decoder, Failure, NewConfigs, Next, Options};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
@@ -21,6 +21,7 @@ const SIGNALS: Duration = Duration::from_millis(100);
 pub struct Closable {
     decoder: Mutex<Option<Decoder>>,
     closer: Closer,
+    configs: Option<NewConfigs>,
     pub counters: Arc<Counters>,
 }
 
@@ -28,6 +29,7 @@ impl Closable {
     pub fn new(decoder: Decoder) -> Self {
         Self {
             closer: decoder.closer(),
+            configs: decoder.configs(),
             counters: Arc::clone(decoder.counters()),
             decoder: Mutex::new(Some(decoder)),
         }
@@ -204,6 +206,11 @@ decoder!(AirbyteDecoder {
             .map_err(|failure| errors::failure(py, failure))?;
         let decoder = Decoder::airbyte(duplicate(fd)?, input, options)?;
         Ok(Self(Closable::new(decoder)))
+    }
+
+    fn next_control<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let event = py.detach(|| self.0.configs.as_ref().and_then(NewConfigs::next));
+        event.map(|event| messages::message(py, event)).transpose()
     }
 });
 

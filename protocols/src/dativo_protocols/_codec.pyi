@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Literal, final
 
-from dativo_protocols._messages import ArrowArrayExportable, ArrowSchemaExportable, Message, StreamId
+from dativo_protocols._messages import ArrowArrayExportable, ArrowSchemaExportable, Control, Message, StreamId
 
 __all__ = [
     "AirbyteDecoder",
@@ -127,7 +127,7 @@ class AirbyteDecoder:
     state of an input that ends well is always given.
 
     LOG, TRACE, CONTROL, SPEC, CATALOG and CONNECTION_STATUS become messages as soon as their turn comes; rows sent before them
-    may come later. Changes that the source says it made to a record (`meta.changes`) are in `_dativo_changes`, its file
+    may come later. A CONTROL can be had before that: `next_control`. Changes that the source says it made to a record (`meta.changes`) are in `_dativo_changes`, its file
     reference is in `_dativo_extra` as `_airbyte_file_reference`.
 
     Args:
@@ -170,6 +170,16 @@ class AirbyteDecoder:
                 in the catalog, or a state whose `sourceStats` do not agree with the records that came; or the decoder was
                 closed before its end. Raised once, after all messages before that place. Facts: `stream`, `line`.
             ContractError: A bad value or record, and `on_bad_value` is `fail`. Facts: `stream`, `line`, `column`.
+        """
+
+    def next_control(self) -> Control | None:
+        """Waits, without the GIL, for the source's next new configuration; None when no other can come, also after `close`.
+
+        For a thread of its own: it is there as soon as it is read, while `__next__` gives it again when its turn comes. Of several
+        that nobody waited for, only the last.
+
+        Raises:
+            ConnectorError: It cannot be parsed.
         """
 
     def close(self) -> None:

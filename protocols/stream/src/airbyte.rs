@@ -11,6 +11,7 @@ use dativo_codec::airbyte::{
 use dativo_codec::{StreamId, StreamPlan};
 
 use crate::chunk::Chunk;
+use crate::configs::Announcer;
 use crate::event::{Event, Level};
 use crate::failure::{Failure, FailureKind};
 use crate::options::Options;
@@ -79,16 +80,18 @@ pub(crate) struct Airbyte {
     read: HashSet<StreamId>,
     census: Census,
     merged: MergedState,
+    configs: Announcer,
 }
 
 impl Airbyte {
-    pub(crate) fn new(input: AirbyteInput) -> Self {
+    pub(crate) fn new(input: AirbyteInput, configs: Announcer) -> Self {
         let ids = || input.streams.iter().map(|(stream, _)| stream.id.clone());
         Self {
             census: Census::new(ids()),
             read: ids().collect(),
             streams: input.streams,
             merged: input.state,
+            configs,
         }
     }
 }
@@ -137,10 +140,14 @@ impl Protocol for Airbyte {
             },
             Message::Control => {
                 match parse_control(line.bytes).map_err(|error| broken(core, error))? {
-                    ControlMessage::Config(config, emitted_at) => Event::Control {
-                        config: config.to_vec(),
-                        emitted_at,
-                    },
+                    ControlMessage::Config(config, emitted_at) => {
+                        let event = || Event::Control {
+                            config: config.to_vec(),
+                            emitted_at,
+                        };
+                        self.configs.say(event());
+                        event()
+                    }
                     ControlMessage::Unknown => return core.unknown("CONTROL"),
                 }
             }

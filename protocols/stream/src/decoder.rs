@@ -19,6 +19,7 @@ use crate::airbyte::{Airbyte, AirbyteInput};
 use crate::assembler::{Assembler, BARRIER_AGE};
 use crate::budget::Budget;
 use crate::chunk::Pool;
+use crate::configs::{Announcer, NewConfigs};
 use crate::event::Event;
 use crate::failure::{Failure, FailureKind};
 use crate::input::{Gauge, Source, Stop};
@@ -118,6 +119,7 @@ pub struct Decoder {
     assembler: Assembler,
     counters: Arc<Counters>,
     closer: Closer,
+    configs: Option<NewConfigs>,
     threads: Vec<JoinHandle<()>>,
     failure: Option<Failure>,
     ended: Option<Ended>,
@@ -153,7 +155,11 @@ impl Decoder {
     /// When the system gives no pipe or thread.
     pub fn airbyte(fd: OwnedFd, input: AirbyteInput, options: Options) -> io::Result<Self> {
         let (registry, stateful) = (input.registry(), input.stateful());
-        Self::messages(fd, options, registry, stateful, Airbyte::new(input))
+        let (announcer, configs) = Announcer::new();
+        let protocol = Airbyte::new(input, announcer);
+        let mut decoder = Self::messages(fd, options, registry, stateful, protocol)?;
+        decoder.configs = Some(configs);
+        Ok(decoder)
     }
 
     fn messages<P: Protocol>(
@@ -230,6 +236,7 @@ impl Decoder {
                 stop: Arc::clone(&stop),
                 budget: Arc::clone(&budget),
             },
+            configs: None,
             threads: Vec::new(),
             failure: None,
             ended: None,
@@ -268,6 +275,11 @@ impl Decoder {
     /// For ending the decoder from another thread.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
+    }
+
+    /// The source's new configurations as soon as they are read; None for a protocol that has none.
+    pub fn configs(&self) -> Option<NewConfigs> {
+        self.configs.clone()
     }
 
     /// Whether the input ended well and everything was given out.

@@ -12,6 +12,7 @@ mod airbyte;
 mod assembler;
 mod budget;
 mod chunk;
+mod configs;
 mod decoder;
 mod event;
 mod failure;
@@ -25,6 +26,7 @@ mod singer;
 mod work;
 
 pub use airbyte::AirbyteInput;
+pub use configs::NewConfigs;
 pub use decoder::{Closer, Counters, Decoder, Next};
 pub use event::{Event, Level, UNKNOWN_STREAM};
 pub use failure::{Failure, FailureKind};

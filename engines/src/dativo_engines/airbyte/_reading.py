@@ -13,6 +13,7 @@ from dativo_engines._redaction import secrets_in
 from dativo_engines._runtime import Runtime
 from dativo_engines._session import Session, config_file
 from dativo_engines.airbyte._manifest import Manifest, without_manifest
+from dativo_engines.airbyte._reconfiguring import Reconfiguring
 from dativo_engines.airbyte._runtime import runtime_for
 from dativo_engines.airbyte._selection import ConfiguredCatalog
 from dativo_engines.airbyte._verdict import Verdict
@@ -25,8 +26,8 @@ Chosen = TypeVar("Chosen")
 class AirbyteReading(ConnectorReading[Session[Runtime]]):
     """The messages of one command; see `dativo_engines.Reading`.
 
-    Logs go to `options.log`, masked, and a new configuration to `options.on_config`; neither comes out here, nor do errors: the
-    first that matters is raised at the end. States, statuses and estimates do.
+    Logs go to `options.log`, masked, and a new configuration to `options.on_config`, past all rows that still wait; neither comes
+    out here, nor do errors: the first that matters is raised at the end. States, statuses and estimates do.
 
     Args:
         command: `spec`, `check`, `discover` or `read`.
@@ -55,6 +56,7 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         self._catalog = catalog
         self._state = state
         self._verdict: Verdict | None = None
+        self._reconfiguring: Reconfiguring | None = None
 
     @property
     def rows_in(self) -> Mapping[StreamId, int]:
@@ -96,6 +98,19 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
             },
         )
         self.started(process, decoder)
+        self._reconfiguring = Reconfiguring(decoder, self._reconfigured)
+
+    def close(self) -> None:
+        """Ends the source and everything it started. May be called twice."""
+        if self._reconfiguring is not None:
+            self.decoder.close()
+            try:
+                self._reconfiguring.end()
+            except Exception as error:
+                # Whoever stops reading early, or after another error, still needs to know.
+                self.session.log("error", f"the source's new configuration is lost: {error}")
+            self._reconfiguring = None
+        super().close()
 
     def __enter__(self) -> AirbyteReading:
         self.enter()
@@ -108,6 +123,8 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
                     yield message
         except ConnectorError as error:
             raise self._first_cause(error) from error
+        if self._reconfiguring is not None:
+            self._reconfiguring.end()
         failure = self._judged(self.end)
         if failure is not None:
             raise failure
@@ -124,7 +141,7 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
             self.session.log("error", message.internal_message or message.message)
             verdict.hear(message)
         elif isinstance(message, Control):
-            self._reconfigured(message)
+            self._mask(without_manifest(message.config))
         elif isinstance(message, StreamStatus):
             verdict.hear(message)
             return False
@@ -134,11 +151,14 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
 
     def _reconfigured(self, message: Control) -> None:
         config = without_manifest(message.config)
-        secrets = {*self._options.secrets, *secrets_in(self._config or {})}
-        self.session.redactor.add([*secrets_in(config), *_in_place_of(secrets, self._config, config)])
+        self._mask(config)
         if self._options.on_config is not None:
             self._options.on_config(config)
-        self._config = config
+
+    def _mask(self, config: Mapping[str, Any]) -> None:
+        """What stands where a secret stood is one."""
+        secrets = {*self._options.secrets, *secrets_in(self._config or {})}
+        self.session.redactor.add([*secrets_in(config), *_in_place_of(secrets, self._config, config)])
 
     def _judged(self, end: Callable[[], Any]) -> ConnectorError | None:
         ended = end()

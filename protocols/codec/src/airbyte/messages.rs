@@ -247,7 +247,7 @@ pub fn parse_control(line: &[u8]) -> Result<ControlMessage<'_>, MessageError> {
     let inner = Envelope::message(outer, "CONTROL", ["config"])?;
     let config = inner.bytes(outer, 0).filter(|json| json.starts_with(b"{"));
     Ok(ControlMessage::Config(
-        config.ok_or_else(missing)?,
+        whole_text(line, "CONTROL", config.ok_or_else(missing)?)?,
         fields.bytes(control, 2).and_then(seconds),
     ))
 }
@@ -257,7 +257,7 @@ pub fn parse_control(line: &[u8]) -> Result<ControlMessage<'_>, MessageError> {
 /// # Errors
 /// When it is not JSON, or there is none.
 pub fn parse_spec(line: &[u8]) -> Result<&[u8], MessageError> {
-    payload(line, "SPEC", "spec")
+    whole_text(line, "SPEC", payload(line, "SPEC", "spec")?)
 }
 
 /// The exact bytes of a CATALOG line's `catalog`.
@@ -265,7 +265,7 @@ pub fn parse_spec(line: &[u8]) -> Result<&[u8], MessageError> {
 /// # Errors
 /// When it is not JSON, or there is none.
 pub fn parse_catalog(line: &[u8]) -> Result<&[u8], MessageError> {
-    payload(line, "CATALOG", "catalog")
+    whole_text(line, "CATALOG", payload(line, "CATALOG", "catalog")?)
 }
 
 /// Reads a CONNECTION_STATUS line.
@@ -302,6 +302,23 @@ fn payload<'l>(
         .bytes(line, 0)
         .filter(|json| json.starts_with(b"{"))
         .ok_or(key(message, name, "an object"))
+}
+
+/// What is handed on as it is must be text throughout; the envelope has only looked at where values end.
+fn whole_text<'l>(
+    line: &'l [u8],
+    message: &'static str,
+    json: &'l [u8],
+) -> Result<&'l [u8], MessageError> {
+    let start = json.as_ptr().addr() - line.as_ptr().addr();
+    match std::str::from_utf8(json) {
+        Ok(_) => Ok(json),
+        Err(error) => Err(MessageError::NotJson {
+            message,
+            reason: "a text is not UTF-8",
+            offset: start + error.valid_up_to(),
+        }),
+    }
 }
 
 fn key(message: &'static str, key: &'static str, expected: &'static str) -> MessageError {
@@ -358,6 +375,22 @@ mod tests {
             panic!("no error");
         };
         assert_eq!(error.message, r"half \ud83d");
+    }
+
+    #[test]
+    fn what_is_handed_on_as_it_is_must_be_text() {
+        let catalog = b"{\"type\":\"CATALOG\",\"catalog\":{\"streams\":[\"\xff\"]}}";
+        let control = b"{\"type\":\"CONTROL\",\"control\":{\"type\":\"CONNECTOR_CONFIG\",\
+            \"connectorConfig\":{\"config\":{\"a\":\"\xff\"}}}}";
+        for error in [
+            parse_catalog(catalog).map(drop),
+            parse_control(control).map(drop),
+        ] {
+            let said = error.unwrap_err().to_string();
+            assert!(said.contains("a text is not UTF-8"), "{said}");
+        }
+        let place = parse_catalog(catalog).unwrap_err().to_string();
+        assert!(place.ends_with("at byte 41"), "{place}");
     }
 
     #[test]
