@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from dativo_protocols import Batch, Rejects, StreamId
-from dativo_sdk import Naming, Writer
+from dativo_protocols import ArrowSchemaExportable, Batch, Rejects, StreamId
+from dativo_sdk import Naming
 
-from dativo._job import ContractConfig, StreamConfig
+from dativo._job import ContractConfig, ResolvedJob, StreamConfig
 from dativo._names import adopt
 
 if TYPE_CHECKING:
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from dativo.contracts._enforcer import Enforcer
     from dativo.contracts._odcs import Contract
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "Tables", "job_contract"]
+
+
+class Tables(Protocol):
+    """What is asked about the tables that there are: of a writer, or of one that was looked at."""
+
+    def get_schema(self, stream: StreamId) -> ArrowSchemaExportable | None: ...
 
 
 class Gate:
@@ -25,7 +31,7 @@ class Gate:
 
     Args:
         contract: The file that the job names, or None.
-        writer: Asked for a stream's table as it is.
+        tables: Asked for a stream's table as it is.
         report: Called with a line for what is only reported.
     """
 
@@ -33,12 +39,12 @@ class Gate:
         self,
         config: ContractConfig,
         contract: Contract | None,
-        writer: Writer,
+        tables: Tables,
         report: Callable[[str], None],
     ) -> None:
         self._config = config
         self._contract = contract
-        self._writer = writer
+        self._tables = tables
         self._report = report
         self._enforcers: dict[StreamId, Enforcer | None] = {}
 
@@ -94,13 +100,30 @@ class Gate:
 
         from dativo.contracts._enforcer import Enforcer
 
-        table = self._writer.get_schema(stream)
+        table = self._tables.get_schema(stream)
         expected = None
         if table is not None:
             columns = pa.schema(table)
-            kept = self._writer.column_names(stream) if isinstance(self._writer, Naming) else {}
+            kept = self._tables.column_names(stream) if isinstance(self._tables, Naming) else {}
             names = adopt(schema.names, "column", columns.names, kept)
             original = {column: name for name, column in names.items()}
             expected = pa.schema([field.with_name(original.get(field.name, field.name)) for field in columns])
         warns = self._config.enforce == "warn"
         return Enforcer(stream, mode, expected, terms, warns=warns and terms is not None, report=self._report)
+
+
+def job_contract(job: ResolvedJob, log: Callable[[str, str], None]) -> Contract | None:
+    """The contract file that a job names; what of it cannot be checked is logged.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    file = job.job.contract.file
+    if file is None:
+        return None
+    from dativo.contracts._odcs import read_contract
+
+    contract = read_contract(job.project / file, file)
+    for line in contract.unchecked:
+        log("info", f"`{file}`: {line}")
+    return contract

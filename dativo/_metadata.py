@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dativo_protocols import Batch
 
-from dativo._names import LOADED_AT, RUN_ID
+from dativo._names import EXTRACTED_AT, LOADED_AT, RUN_ID
 
-__all__ = ["RowMetadata"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["RowMetadata", "metadata_fields"]
 
 
 class RowMetadata:
@@ -42,3 +46,13 @@ class RowMetadata:
         added = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, metadata=data.schema.metadata))
         nbytes = batch.nbytes + sum(column.nbytes for column in columns[data.num_columns :])
         return Batch(batch.stream, added, batch.rows, nbytes)
+
+
+def metadata_fields(schema: pa.Schema, wanted: Sequence[str]) -> pa.Schema:
+    """The schema with the columns that a job asks for, as its batches will have them."""
+    import pyarrow as pa
+
+    moment = pa.timestamp("us", "UTC")
+    kinds = {"extracted_at": (EXTRACTED_AT, moment), "loaded_at": (LOADED_AT, moment), "run_id": (RUN_ID, pa.utf8())}
+    added = [pa.field(*kind) for name, kind in kinds.items() if name in wanted and kind[0] not in schema.names]
+    return pa.schema([*schema, *added])

@@ -36,7 +36,6 @@ from dativo_sdk import (
     Receipt,
     Versioning,
     WriteCatalog,
-    WriteMode,
     Writer,
 )
 
@@ -48,6 +47,7 @@ from dativo._names import EXTRA
 from dativo._progress import Progress
 from dativo._report import AttemptReport, ChangeReport, StreamReport
 from dativo._selection import StreamRules
+from dativo._write_rules import WriteRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,8 +58,6 @@ if TYPE_CHECKING:
 __all__ = ["UNKNOWN", "Pipeline"]
 
 LINES_KEPT = 5
-DELETE_MARKS = ("_ab_cdc_deleted_at", "_sdc_deleted_at", "_deleted")
-"""Properties by which sources mark deleted rows, unless the job names another."""
 UNKNOWN = StreamId("_unknown")
 """Where rejects go that do not say their stream; it is always in `append` mode."""
 
@@ -98,6 +96,7 @@ class Pipeline:
         committed: Called after each commit with the state that was committed, unless it is the one from before.
         log: Called with level and line.
         contract: The contract file that the job names.
+        committing: Called before each commit; what it raises keeps the commit from being made.
     """
 
     def __init__(
@@ -115,17 +114,18 @@ class Pipeline:
         log: Callable[[str, str], None],
         replaced: frozenset[StreamId] = frozenset(),
         contract: Contract | None = None,
+        committing: Callable[[], None] | None = None,
     ) -> None:
         self._job = job
         self._rules = rules
         self._writer = writer
         self._catalog = catalog
-        self._write_modes = write_modes
-        self._replaced = replaced
+        self._write_rules = WriteRules(job, write_modes, replaced)
         self._report = report
         self._progress = progress
         self._interruption = interruption
         self._committed = committed
+        self._committing = committing
         self._log = log
         self._gate = Gate(job.contract, contract, writer, lambda line: log("warning", line))
         self._metadata = RowMetadata(job.target.metadata, catalog.run_id)
@@ -202,7 +202,7 @@ class Pipeline:
 
         stream = self._streams.get(message.stream)
         config = self._config(message.stream)
-        configured = self._configure(message, config)
+        configured = self._write_rules.configure(message, config, self._gate.primary_key(message.stream))
         if stream is None:
             self._add(configured)
         elif stream.configured != configured:
@@ -227,39 +227,6 @@ class Pipeline:
                 facts={"stream": str(stream)},
             )
         return config
-
-    def _configure(self, message: Schema, config: StreamConfig) -> ConfiguredStream:
-        import pyarrow as pa
-
-        said = message.primary_key or self._gate.primary_key(message.stream)
-        key = said if config.primary_key is None else tuple(config.primary_key)
-        chosen = config.write or self._job.target.write
-        usual: WriteMode = "merge" if key and "merge" in self._write_modes else "append"
-        mode = chosen or ("overwrite" if message.stream in self._replaced else usual)
-        if mode in ("merge", "scd2") and not key:
-            raise ConfigError(
-                f"stream `{message.stream}` cannot be written with `{mode}`: it has no key",
-                hint=f"name one with `source.streams.{message.stream}.primary_key`, or write it with `append` or `overwrite`",
-                facts={"stream": str(message.stream)},
-            )
-        if mode not in self._write_modes:
-            can = ", ".join(f"`{each}`" for each in sorted(self._write_modes))
-            raise ConfigError(
-                f"stream `{message.stream}`: target `{self._job.target.connector}` cannot `{mode}`",
-                hint=f"it can: {can}",
-                facts={"stream": str(message.stream)},
-            )
-        names = pa.schema(message.data).names
-        cursor = config.cursor or (message.cursor[0] if len(message.cursor) == 1 else None)
-        mark = config.delete_mark or next((mark for mark in DELETE_MARKS if mark in names), None)
-        return ConfiguredStream(
-            message.stream,
-            mode,
-            key,
-            cursor=cursor if cursor in names else None,
-            deletes=config.deletes or self._job.target.deletes,
-            delete_mark=mark,
-        )
 
     def _add(self, configured: ConfiguredStream) -> _Stream:
         name = str(configured.id)
@@ -343,6 +310,8 @@ class Pipeline:
 
     def _commit(self, *, final: bool) -> None:
         self._progress.phase("committing")
+        if self._committing is not None:
+            self._committing()
         receipt = self._writer.commit(self._state, final=final)
         self._report.commits += 1
         self._note(receipt)
