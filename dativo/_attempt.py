@@ -15,6 +15,7 @@ from dativo_sdk import WriteCatalog, Writer
 from dativo._catalog_file import CatalogFile, read_catalog
 from dativo._connector import container_options
 from dativo._engines import decoder_budget, discover_or_none, new_engine
+from dativo._gate import job_contract
 from dativo._handover import handed_over, replaced_streams, starting_state
 from dativo._interruption import Interruption
 from dativo._job import ResolvedJob
@@ -26,6 +27,7 @@ from dativo._report import AttemptReport, Report
 from dativo._selection import ReadPlan, StreamRules, plan_read, unread
 from dativo._store import Store
 from dativo._target import load_target, write_modes
+from dativo.state._lease import LeaseLostError
 
 if TYPE_CHECKING:
     from dativo.contracts._odcs import Contract
@@ -76,7 +78,7 @@ class Attempts:
         """
         if self._config is None:
             self._use(self._kept.over(self._job.source_config))
-            self._contract = self._read_contract()
+            self._contract = job_contract(self._job, self._listener)
         # Nothing of the target is touched before the connector has said what there is: a discovery that fails leaves no trace.
         plan = self._planned()
         writer = load_target(self._job.job.target.connector)
@@ -114,6 +116,7 @@ class Attempts:
             progress=self._progress,
             interruption=self._interruption,
             committed=self._record,
+            committing=self._store.check,
             log=self._log,
         )
         handed = handed_over(state, job.job, self._rules, plan, replaced)
@@ -153,17 +156,6 @@ class Attempts:
         with self._interruption.allowed:
             found = discover_or_none(self._engine(None, 1), self._config or {}, self._log)
         return None if found is None else CatalogFile(found)
-
-    def _read_contract(self) -> Contract | None:
-        file = self._job.job.contract.file
-        if file is None:
-            return None
-        from dativo.contracts._odcs import read_contract
-
-        contract = read_contract(self._job.project / file, file)
-        for line in contract.unchecked:
-            self._listener("info", f"`{file}`: {line}")
-        return contract
 
     def _engine(self, plan: ReadPlan | None, attempt: int) -> Engine:
         job = self._job.job
@@ -205,6 +197,8 @@ class Attempts:
     def _record(self, state: bytes) -> None:
         try:
             self._store.record(self._job.key, state, self._report.run_id)
+        except LeaseLostError:
+            raise
         except DativoError as error:
             # The rows and the state are safe in the target; the store only repeats it.
             self._warn(f"the state is committed, but not in the history: {error.message}")

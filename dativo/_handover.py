@@ -42,6 +42,7 @@ def starting_state(
     if newest is not None and newest.pending:
         state = EMPTY if newest.state is None else newest.state
         log("info", f"starting from state {newest.seq}, as put by `{newest.origin}`")
+        store.check()
         writer.commit(state)
         store.applied(key, newest.seq)
         return state

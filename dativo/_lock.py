@@ -2,8 +2,8 @@
 
 The lock is the kernel's: it is gone with the process that held it, however that ended. What the file says is only for people.
 It holds between processes of one machine, and on network file systems that carry `flock` between clients (NFS 4); it does not
-hold between machines that have a `.dativo` each, nor where a file system ignores `flock`. There the target decides: DuckDB
-lets only one process in, and the file targets commit one after the other.
+hold between machines that have a `.dativo` each, nor where a file system ignores `flock`. For those there are state backends with
+leases: `dativo.state._lease_lock`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ class JobLock:
     Args:
         folder: `.dativo/locks`; made when it is not there.
         wait_seconds: How long to wait for another run of the job.
+
+    Attributes:
+        token: None; leases, which several machines can see, have one (`dativo.state._lease_lock.LeaseLock`).
     """
+
+    token: int | None = None
 
     def __init__(self, folder: Path, job: JobKey, run_id: str, wait_seconds: float = 0.0) -> None:
         # `@` is in no tenant's and in no job's name, so no two jobs share a file.
@@ -78,6 +83,9 @@ class JobLock:
             os.ftruncate(self._file, 0)
             os.close(self._file)
             self._file = None
+
+    def check(self) -> None:
+        """Returns: the kernel takes a lock from nobody. A lease can be lost, and says so here."""
 
     def _unwritable(self, error: OSError) -> StateError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -13,13 +13,11 @@ from dativo_protocols.errors import DativoError
 from dativo._attempt import Attempts
 from dativo._interruption import Interruption
 from dativo._job import ResolvedJob, load_job
-from dativo._lock import JobLock
 from dativo._paths import cache_dir as cache_folder
-from dativo._paths import state_dir, store_path
 from dativo._progress import Progress
 from dativo._report import AttemptReport, Report
 from dativo._retry import attempted
-from dativo._store import Store
+from dativo.state._open import open_store
 
 __all__ = ["execute", "run"]
 
@@ -85,8 +83,8 @@ def execute(
     progress = progress or Progress()
     run_id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     report = Report(run_id, job.key.tenant, job.key.job)
-    lock = JobLock(state_dir(job.project) / "locks", job.key, run_id, wait_seconds)
-    with Interruption(lambda: _held(progress, held)) as interruption, Store(store_path(job.project)) as store:
+    with Interruption(lambda: _held(progress, held)) as interruption, open_store(job.project) as store:
+        lock = store.lock(job.key, run_id, wait_seconds)
         with interruption.allowed:
             lock.__enter__()
         try:

@@ -20,22 +20,16 @@ RUNS_LOOKED_AT = 1000
 
 def open_store() -> Store:
     """The project's store; made where there is none."""
-    from dativo._paths import store_path
-    from dativo._store import Store
+    from dativo.state._open import open_store as project_store
 
-    return Store(store_path())
+    return project_store()
 
 
 @contextmanager
 def existing_store() -> Iterator[Store | None]:
     """The store, or None where the project has none yet: looking leaves nothing behind."""
-    from dativo._paths import store_path
-
-    if not store_path().exists():
-        yield None
-        return
     with open_store() as store:
-        yield store
+        yield store if store.exists() else None
 
 
 def find_job(name: str) -> JobKey:

@@ -163,7 +163,7 @@ def test_a_full_disk_is_temporary(tmp_path: Path) -> None:
     with Store(tmp_path / "s.sqlite") as store:
         store.record(JOB, b"{}", "r1")
         # A limit on the pages of the file: SQLite says the same as of a full disk.
-        store._open().execute("PRAGMA max_page_count = 1")
+        store._backend._open().execute("PRAGMA max_page_count = 1")
         with pytest.raises(StateError, match=r"the disk of state store .* is full") as caught:
             store.record(JOB, b'{"x": "' + b"x" * 100_000 + b'"}', "r1")
     assert caught.value.exit_code == 75
@@ -172,7 +172,7 @@ def test_a_full_disk_is_temporary(tmp_path: Path) -> None:
 def test_a_store_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
     import sqlite3
 
-    from dativo._store import TABLES
+    from dativo.state._sqlite import TABLES
 
     path = tmp_path / "state.sqlite"
     with sqlite3.connect(path) as db:
