@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from dativo_protocols import StreamId
@@ -14,19 +15,25 @@ from dativo.targets._commit_log import read_picture
 from dativo.targets._commit_record import DataFile, Picture
 from dativo.targets._data_file import read_data_file
 from dativo.targets._kept_schema import REJECTS, load_schema
+from dativo.targets._place import open_store
 from dativo.targets._steps import conform_through, stages
+from dativo.targets._store import Store
 
 __all__ = ["Dataset", "Rows", "dataset"]
 
 
-def dataset(path: str | Path) -> Dataset:
+def dataset(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Dataset:
     """The dataset that a file target keeps at `path`, as it is now; later commits need another call.
 
+    Args:
+        path: A directory, or the URL of a place in an object store.
+        storage_options: How to reach the object store; the same keys as in a job.
+
     Raises:
-        ConfigError: No target has ever written there.
-        TargetError: The commit log is damaged.
+        ConfigError: No target has ever written there, or an option is not valid.
+        TargetError: The commit log is damaged, or the store cannot be reached.
     """
-    return Dataset(Path(path).expanduser().absolute())
+    return Dataset(open_store(path, storage_options))
 
 
 class Rows:
@@ -42,7 +49,7 @@ class Rows:
 
     def __init__(
         self,
-        root: Path,
+        store: Store,
         schema: pa.Schema,
         files: Sequence[DataFile],
         schemas: Mapping[str, bytes],
@@ -51,8 +58,9 @@ class Rows:
         self.schema = schema
         self._passed = passed
         self.num_rows = sum(file.rows for file in files)
-        self.paths = [str(root / file.path) for file in files]
-        self._sources = [(root / file.path, load_schema(schemas[file.schema]), file.rows) for file in files]
+        self.paths = [store.locate(file.path) for file in files]
+        self._store = store
+        self._sources = [(file, load_schema(schemas[file.schema])) for file in files]
 
     def scan(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
         """The rows as a stream, batch by batch in bounded memory.
@@ -85,14 +93,16 @@ class Rows:
         return f"<{self.num_rows} rows of {len(self.schema.names)} columns in {len(self.paths)} files>"
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        for path, written, rows in self._sources:
+        for file, written in self._sources:
+            rows = file.rows
             present = [name for name in schema.names if name in written.names]
             steps = stages(pa.schema([written.field(name) for name in present]), self._passed)
-            for batch in read_data_file(path, written, present):
+            for batch in read_data_file(self._store, file, written, present):
                 rows -= batch.num_rows
                 yield conform_through(batch if present else batch.select([]), steps, schema)
             if rows:
-                raise TargetError(f"`{path}` has not as many rows as were committed: it is damaged", facts={"path": str(path)})
+                path = self._store.locate(file.path)
+                raise TargetError(f"`{path}` has not as many rows as were committed: it is damaged", facts={"path": path})
 
 
 class Dataset:
@@ -103,20 +113,21 @@ class Dataset:
     A stream is asked for by its name, by `namespace.name`, by a `StreamId`, or by its table's name.
 
     Attributes:
-        path: Where it lies.
+        path: Where it lies: an absolute path, or a URL.
         streams: Streams that have a table.
         tables: Their tables' names, in the same order.
     """
 
-    def __init__(self, path: Path) -> None:
-        if not (path / "_dativo" / "commits").is_dir():
+    def __init__(self, store: Store) -> None:
+        if not store.exists():
             raise ConfigError(
-                f"there is no dataset at `{path}`",
-                hint="give the `path` of a `parquet` or `jsonl` target that a job has written to",
-                facts={"path": str(path)},
+                f"there is no dataset at `{store.location}`",
+                hint="give the `path` of a file target (`parquet`, `jsonl`, `csv`, `arrow`) that a job has written to",
+                facts={"path": store.location},
             )
-        self.path = path
-        self._picture: Picture = read_picture(path)
+        self.path = store.location
+        self._store = store
+        self._picture: Picture = read_picture(store)
         self.streams: list[StreamId] = [stream for stream, table in self._picture.tables.items() if table.schema is not None]
         self.tables: list[str] = [self._picture.tables[stream].table for stream in self.streams]
 
@@ -130,14 +141,14 @@ class Dataset:
         if table.schema is None:
             raise KeyError(str(stream))
         passed = [self._schema(name) for name in table.passed]
-        return Rows(self.path, self._schema(table.schema), list(table.files.values()), self._picture.schemas, passed)
+        return Rows(self._store, self._schema(table.schema), list(table.files.values()), self._picture.schemas, passed)
 
     def schema(self, stream: str | StreamId) -> pa.Schema:
         """The table's columns; JSON text is utf8 marked `arrow.json`."""
         return self[stream].schema
 
     def files(self, stream: str | StreamId) -> list[str]:
-        """Absolute paths of the table's committed files."""
+        """Absolute paths, or URLs, of the table's committed files."""
         return self[stream].paths
 
     def scan(self, stream: str | StreamId, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
@@ -151,7 +162,7 @@ class Dataset:
     def quarantine(self, stream: str | StreamId) -> Rows:
         """The stream's rejected rows: `line` int64, `column` utf8, `reason` utf8, `record` binary; see `Rejects`."""
         rejects = self._picture.tables[self._find(stream)].rejects
-        return Rows(self.path, REJECTS, list(rejects.values()), self._picture.schemas)
+        return Rows(self._store, REJECTS, list(rejects.values()), self._picture.schemas)
 
     def state(self, job: JobKey | str) -> bytes | None:
         """The job's committed state, exactly as its source gave it; `job` as `tenant/job`."""

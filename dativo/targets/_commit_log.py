@@ -1,32 +1,32 @@
 """The commit log of a file target: numbered records in `_dativo/commits/`, the only truth about which files exist.
 
-Readers need no lock: they list the directory and read. Writers append one at a time, under a lock of the operating system that
-ends with its process. `docs/files.md` gives the protocol and why it survives a kill at any instant.
+Readers need no lock: they list the directory and read. Writers put one record at a time under the next number, which only one of
+them can take. `docs/files.md` gives the protocol and why it survives a kill at any instant.
 """
 
 from __future__ import annotations
 
 import copy
 import errno
-import fcntl
 import hashlib
-import os
 import re
+import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from dativo_protocols.errors import TargetError
 from dativo_sdk import JobKey
 
+from dativo._faults import fault_point
 from dativo.targets._commit_record import Picture, Record, decode, encode
-from dativo.targets._disk import make_directory, refused, sync
+from dativo.targets._disk import refused
+from dativo.targets._store import Store
 
 FULL_EVERY = 100
 """Each record whose number is a multiple of this carries the whole picture, so that nobody has to read what is before it."""
 
-LOCK_SECONDS = 60.0
+COMMITS = "_dativo/commits"
 _RECORD = re.compile(r"(\d{20})\.json")
 
 
@@ -35,44 +35,47 @@ def job_hash(job: JobKey) -> str:
     return hashlib.sha256(f"{job.tenant}\0{job.job}".encode()).hexdigest()[:8]
 
 
-def read_picture(root: Path, known: Picture | None = None) -> Picture:
-    """What is committed below a dataset's root; an empty picture when nothing is.
+def read_picture(store: Store, known: Picture | None = None) -> Picture:
+    """What is committed in a dataset; an empty picture when nothing is.
 
     Args:
-        known: An earlier picture of the same root; brought up to date in place where possible.
+        known: An earlier picture of the same dataset; brought up to date in place where possible.
 
     Raises:
         TargetError: A record is missing or damaged.
     """
     for attempt in range(10):
         try:
-            return _read(root / "_dativo" / "commits", known)
+            return _read(store, known)
         except FileNotFoundError:  # noqa: PERF203
             # A writer removed old records after they were listed; a newer full picture is there by now.
             time.sleep(0.01 * attempt)
         except OSError as error:
-            raise refused(error, "read the commits of", root) from error
+            raise refused(error, "read the commits of", store.location) from error
     raise TargetError(
-        f"the commit log of `{root}` has gaps", hint="restore `_dativo/commits` from a backup", facts={"path": str(root)}
+        f"the commit log of `{store.location}` has gaps",
+        hint="restore `_dativo/commits` from a backup",
+        facts={"path": store.location},
     )
 
 
-def _read(directory: Path, known: Picture | None) -> Picture:
-    numbers = _numbers(directory)
+def _read(store: Store, known: Picture | None) -> Picture:
+    numbers = _numbers(store, known.number if known is not None else 0)
     if not numbers:
         if known is not None and known.number:
-            raise FileNotFoundError(errno.ENOENT, "the commits are gone", str(directory))
+            raise FileNotFoundError(errno.ENOENT, "the commits are gone", store.location)
         return Picture()
     first = known.number + 1 if known is not None else max((n for n in numbers if n % FULL_EVERY == 0), default=1)
     if known is not None and first < numbers[0]:
-        return _read(directory, None)
+        return _read(store, None)
     picture = Picture() if known is None else known
-    for number in range(first, numbers[-1] + 1):
-        path = directory / f"{number:020}.json"
+    wanted = range(first, numbers[-1] + 1)
+    for number, payload in zip(wanted, store.read([_path(number) for number in wanted]), strict=True):
         try:
-            record, full = decode(path.read_bytes())
+            record, full = decode(payload)
         except ValueError as error:
-            raise TargetError(f"cannot understand the commit record `{path}`: {error}", facts={"path": str(path)}) from error
+            path = store.locate(_path(number))
+            raise TargetError(f"cannot understand the commit record `{path}`: {error}", facts={"path": path}) from error
         if full is not None and known is None and number == first:
             picture = full
         else:
@@ -80,48 +83,47 @@ def _read(directory: Path, known: Picture | None) -> Picture:
     return picture
 
 
-def _numbers(directory: Path) -> list[int]:
-    try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return []
-    return sorted(int(match[1]) for name in names if (match := _RECORD.fullmatch(name)))
+def _path(number: int) -> str:
+    return f"{COMMITS}/{number:020}.json"
+
+
+def _numbers(store: Store, least: int = 0) -> list[int]:
+    """Numbers of records, from `least` on."""
+    names = store.names(COMMITS, f"{least - 1:020}.json" if least else "")
+    return [int(match[1]) for name in names if (match := _RECORD.fullmatch(name))]
 
 
 class CommitLog:
-    """A writer's side of the log: one job's, from `__init__` until `close`.
-
-    While it is open no other run of the same job can open it, here or in another process on this machine.
+    """The log as one run of one job sees it.
 
     Attributes:
-        picture: What is committed, as of the last call.
+        picture: What is committed as far as this run knows: all of its own commits.
+        generation: On a fenced store the number of the record that opened this run; else None.
     """
 
-    def __init__(self, root: Path, job: JobKey) -> None:
-        """Makes the directories that lack, and takes the job's lock.
+    def __init__(self, store: Store, job: JobKey, run: str) -> None:
+        """Opens the log for writing, and makes it when it is not there.
 
         Raises:
-            TargetError: The directory cannot be made or written, or another run of the job has it open (`retryable`).
+            TargetError: Another run of the job is at work, or the log cannot be read or written.
         """
-        self.root = root
-        self.commits = root / "_dativo" / "commits"
+        self._store = store
         self._job = job
-        self._job_lock: int | None = None
+        self._open = ExitStack()
+        self.generation: int | None = None
         try:
-            make_directory(self.commits)
-            make_directory(root / "_dativo" / "jobs")
-            self._job_lock = _locked(root / "_dativo" / "jobs" / f"{job_hash(job)}.lock", 0.0)
+            store.prepare()
+            self._open.enter_context(store.hold(job, job_hash(job)))
+            self.picture = read_picture(store)
+            if store.fenced:
+                token = secrets.token_hex(8)
+                opening = self.append(
+                    lambda picture, number: Record(number, int(time.time()), job, run, None, False, number, token)
+                )
+                self.generation = opening.number
         except OSError as error:
-            raise refused(error, "open", root) from error
-        if self._job_lock is None:
-            raise TargetError(
-                f"another run of job `{job}` is writing to `{root}`",
-                hint="wait until it ends",
-                retryable=True,
-                facts={"path": str(root), "job": str(job)},
-            )
-        try:
-            self.picture = read_picture(root)
+            self.close()
+            raise refused(error, "open", store.location) from error
         except BaseException:
             self.close()
             raise
@@ -136,88 +138,47 @@ class CommitLog:
 
         Args:
             build: Gives the record for the picture as it is, under the number it is to get; called again when another writer took
-                that number, which happens only where locks do not work.
+                that number, which happens only where there are no locks.
 
         Raises:
-            TargetError: Nothing was committed; or the disk failed at the very end, and the next `CommitLog` will tell.
+            TargetError: Nothing was committed; or the store failed at the very end, and the next `CommitLog` will tell.
         """
         try:
-            with self._exclusive():
+            with self._store.exclusive():
                 while True:
-                    self.picture = read_picture(self.root, self.picture)
+                    self.picture = read_picture(self._store, self.picture)
+                    self._check_generation()
                     record = build(self.picture, self.picture.number + 1)
                     if self._put(record):
                         self.picture.apply(record)
                         return record
         except OSError as error:
-            raise refused(error, "commit to", self.root) from error
+            raise refused(error, "commit to", self._store.location) from error
+
+    def _check_generation(self) -> None:
+        if self.generation is not None and self.picture.generations.get(self._job) != self.generation:
+            raise TargetError(
+                f"another run of job `{self._job}` has begun to write to `{self._store.location}` since this one began",
+                hint="let one run at a time write; the newest one goes on",
+                retryable=True,
+                facts={"path": self._store.location, "job": str(self._job)},
+            )
 
     def _put(self, record: Record) -> bool:
         after = None
         if record.number % FULL_EVERY == 0:
             after = copy.deepcopy(self.picture)
             after.apply(record)
-            after.removed = {path: at for path, at in after.removed.items() if (self.root / path).exists()}
-        staged = self.commits / ".next"
-        # Never opened in place: after a kill it can be a second name of a committed record.
-        staged.unlink(missing_ok=True)
-        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(encode(record, after))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(staged, self.commits / f"{record.number:020}.json")
-        except FileExistsError:
+            there = self._store.existing(after.removed)
+            after.removed = {path: at for path, at in after.removed.items() if path in there}
+        if not self._store.create(_path(record.number), encode(record, after)):
             return False
-        sync(self.commits)
-        staged.unlink()
+        fault_point("files.committed")
         if after is not None:
-            self._forget(record.number - FULL_EVERY)
+            # The last two full pictures make these needless; whoever listed them in between lists again.
+            self._store.delete([_path(number) for number in _numbers(self._store) if number < record.number - FULL_EVERY])
         return True
-
-    def _forget(self, before: int) -> None:
-        """Removes records that the last two full pictures make needless; whoever listed them in between lists again."""
-        for number in _numbers(self.commits):
-            if number < before:
-                (self.commits / f"{number:020}.json").unlink(missing_ok=True)
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        descriptor = _locked(self.root / "_dativo" / "lock", LOCK_SECONDS)
-        if descriptor is None:
-            raise TargetError(
-                f"another writer has held the commit log of `{self.root}` for {LOCK_SECONDS:.0f} seconds",
-                hint="is a writer stopped, or the disk stuck?",
-                retryable=True,
-                facts={"path": str(self.root)},
-            )
-        try:
-            yield
-        finally:
-            os.close(descriptor)
 
     def close(self) -> None:
         """Frees the job's lock. May be called twice."""
-        if self._job_lock is not None:
-            os.close(self._job_lock)
-            self._job_lock = None
-
-
-def _locked(path: Path, seconds: float) -> int | None:
-    """An open descriptor that holds the lock; None when somebody else kept it for so long."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    deadline = time.monotonic() + seconds
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
-            except BlockingIOError:  # noqa: PERF203
-                if time.monotonic() >= deadline:
-                    os.close(descriptor)
-                    return None
-                time.sleep(0.005)
-    except BaseException:
-        os.close(descriptor)
-        raise
+        self._open.close()

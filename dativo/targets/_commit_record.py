@@ -23,14 +23,18 @@ class DataFile:
 
     Attributes:
         path: Relative to the dataset, with `/`.
-        bytes: Its size on disk.
+        bytes: Its size.
         schema: Id of the Arrow schema it was written with.
+        reading: What a reader must know besides that and the end of the name, such as the dialect of a CSV file.
+        instead_of: The file whose place in the order it takes, in the record that removes that one.
     """
 
     path: str
     rows: int
     bytes: int
     schema: str
+    reading: dict[str, Any] = field(default_factory=dict, hash=False)
+    instead_of: str | None = None
 
 
 @dataclass(slots=True)
@@ -64,6 +68,9 @@ class Record:
     Attributes:
         time: Seconds since the epoch.
         state: Exactly as the source gave it; None keeps the job's older one.
+        generation: On stores without locks, the number of the record that opened the run: of the job's runs only the one that
+            was opened last commits.
+        opening: Some random text in the record that opens a run; None in others.
         schemas: Arrow schemas new in this commit: id to IPC bytes.
     """
 
@@ -73,6 +80,8 @@ class Record:
     run: str
     state: bytes | None
     final: bool
+    generation: int | None = None
+    opening: str | None = None
     tables: list[TableChange] = field(default_factory=list)
     schemas: dict[str, bytes] = field(default_factory=dict)
 
@@ -96,6 +105,7 @@ class Picture:
 
     Attributes:
         removed: Files that were replaced, with the time of the commit that did it; deleted later, for the sake of readers.
+        generations: Of each job that writes to a store without locks, the run that was opened last.
     """
 
     number: int = 0
@@ -103,6 +113,7 @@ class Picture:
     tables: dict[StreamId, Table] = field(default_factory=dict)
     schemas: dict[str, bytes] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
+    generations: dict[JobKey, int] = field(default_factory=dict)
 
     def apply(self, record: Record) -> None:
         """Makes this the picture after the record."""
@@ -110,23 +121,33 @@ class Picture:
         self.schemas.update(record.schemas)
         if record.state is not None:
             self.states[record.job] = record.state
+        if record.opening is not None:
+            self.generations[record.job] = record.number
         for change in record.tables:
             table = self.tables.setdefault(change.stream, Table(change.table))
             table.schema, table.passed, table.columns = change.schema, list(change.passed), dict(change.columns)
             table.quarantine = change.quarantine
-            for files, removed, added in (
-                (table.files, change.removed, change.added),
-                (table.rejects, change.rejects_removed, change.rejects_added),
-            ):
-                for path in removed:
-                    files.pop(path, None)
-                    self.removed[path] = record.time
-                files.update((file.path, file) for file in added)
+            table.files = _exchanged(table.files, change.removed, change.added)
+            table.rejects = _exchanged(table.rejects, change.rejects_removed, change.rejects_added)
+            self.removed.update(dict.fromkeys((*change.removed, *change.rejects_removed), record.time))
 
     def paths(self) -> set[str]:
         """Every file that a reader may need: those of the tables and those replaced a short while ago."""
         live = {path for table in self.tables.values() for path in (*table.files, *table.rejects)}
         return live | set(self.removed)
+
+
+def _exchanged(files: dict[str, DataFile], removed: list[str], added: list[DataFile]) -> dict[str, DataFile]:
+    instead = {file.instead_of: file for file in added if file.instead_of in files}
+    gone = set(removed)
+    found = {}
+    for path, file in files.items():
+        if path in instead:
+            found[instead[path].path] = instead[path]
+        elif path not in gone:
+            found[path] = file
+    found.update((file.path, file) for file in added if file.instead_of not in files)
+    return found
 
 
 def encode(record: Record, picture: Picture | None = None) -> bytes:
@@ -143,6 +164,8 @@ def encode(record: Record, picture: Picture | None = None) -> bytes:
         "tables": [_change_out(change) for change in record.tables],
         "schemas": _schemas_out(record.schemas),
     }
+    if record.generation is not None:
+        document |= {"generation": record.generation, "opening": record.opening}
     if picture is not None:
         document["picture"] = _picture_out(picture)
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -165,6 +188,8 @@ def decode(payload: bytes) -> tuple[Record, Picture | None]:
             run=document["run"],
             state=_state_in(document["state"]),
             final=document["final"],
+            generation=document.get("generation"),
+            opening=document.get("opening"),
             tables=[_change_in(change) for change in document["tables"]],
             schemas=_schemas_in(document["schemas"]),
         )
@@ -198,11 +223,19 @@ def _schemas_in(schemas: dict[str, str]) -> dict[str, bytes]:
 
 
 def _files_out(files: list[DataFile]) -> list[dict[str, Any]]:
-    return [{"path": file.path, "rows": file.rows, "bytes": file.bytes, "schema": file.schema} for file in files]
+    return [
+        {"path": file.path, "rows": file.rows, "bytes": file.bytes, "schema": file.schema}
+        | ({"reading": file.reading} if file.reading else {})
+        | ({"instead_of": file.instead_of} if file.instead_of else {})
+        for file in files
+    ]
 
 
 def _files_in(files: list[dict[str, Any]]) -> list[DataFile]:
-    return [DataFile(file["path"], file["rows"], file["bytes"], file["schema"]) for file in files]
+    return [
+        DataFile(file["path"], file["rows"], file["bytes"], file["schema"], file.get("reading", {}), file.get("instead_of"))
+        for file in files
+    ]
 
 
 def _change_out(change: TableChange) -> dict[str, Any]:
@@ -255,6 +288,7 @@ def _picture_out(picture: Picture) -> dict[str, Any]:
         ],
         "schemas": _schemas_out(picture.schemas),
         "removed": picture.removed,
+        "generations": [{"tenant": job.tenant, "job": job.job, "number": number} for job, number in picture.generations.items()],
     }
 
 
@@ -276,4 +310,5 @@ def _picture_in(picture: dict[str, Any], number: int) -> Picture:
         },
         schemas=_schemas_in(picture["schemas"]),
         removed=picture["removed"],
+        generations={JobKey(entry["tenant"], entry["job"]): entry["number"] for entry in picture.get("generations", [])},
     )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -17,10 +14,11 @@ from dativo_sdk import ConfiguredStream, Receipt, SchemaChange, WriteCatalog
 
 from dativo._evolution import conform, evolve
 from dativo._names import assign, quarantine_name, table_name
-from dativo.targets._commit_log import CommitLog, job_hash
+from dativo.targets._commit_log import CommitLog
 from dativo.targets._commit_record import DataFile, Picture, Record, Table, TableChange
 from dativo.targets._concurrent_jobs import refuse_clash, schema_changes
 from dativo.targets._disk import refused
+from dativo.targets._file_names import clean, file_prefix
 from dativo.targets._file_options import FileOption, read_options
 from dativo.targets._kept_schema import REJECTS, load_schema, pack_schema
 from dativo.targets._staging import FilePlan, Lane, Opener, Staging
@@ -81,25 +79,33 @@ class FilesWriter:
     def _opener(self, options: Mapping[str, Any]) -> Opener:
         raise NotImplementedError
 
+    def _reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `DataFile.reading`."""
+        return {}
+
     def initialize(self, config: Mapping[str, Any], catalog: WriteCatalog) -> bytes | None:
         """Opens the dataset at `path`; see `Writer.initialize`.
 
         Deletes files of this job that no commit names, and files of any job replaced `keep_replaced_seconds` ago or earlier.
         """
-        root, options = read_options(config, self.options)
+        store, options = read_options(config, self.options)
         for stream in catalog.streams.values():
             _refuse_merge(stream)
         self._catalog = catalog
-        self._root = root
-        self._log = CommitLog(root, catalog.job)
+        self._store = store
+        self._log = CommitLog(store, catalog.job, catalog.run_id)
         try:
-            self._clean(self._log.picture, options["keep_replaced_seconds"])
+            clean(store, self._log, catalog.job, options["keep_replaced_seconds"])
         except OSError as error:
             self.close()
-            raise refused(error, "clean up", root) from error
-        prefix = f"{job_hash(catalog.job)}-{_run_name(catalog.run_id)}-"
-        plan = FilePlan(prefix, self._suffix(options), options["file_size_bytes"], self._opener(options))
-        self._staging = Staging(root, plan)
+            raise refused(error, "clean up", store.location) from error
+        except BaseException:
+            self.close()
+            raise
+        prefix = file_prefix(catalog.job, self._log.generation, catalog.run_id)
+        size = options["file_size_bytes"]
+        plan = FilePlan(prefix, self._suffix(options), size, self._opener(options), self._reading(options))
+        self._staging = Staging(store, plan)
         return self._log.state
 
     def get_schema(self, stream: StreamId) -> pa.Schema | None:
@@ -107,6 +113,12 @@ class FilesWriter:
         log, _ = self._opened()
         table = log.picture.tables.get(stream)
         return None if table is None or table.schema is None else load_schema(log.picture.schemas[table.schema])
+
+    def column_names(self, stream: StreamId) -> Mapping[str, str]:
+        """Original to table column names; see `Naming`."""
+        log, _ = self._opened()
+        table = log.picture.tables.get(stream)
+        return {} if table is None else dict(table.columns)
 
     def write_batch(self, batch: Batch) -> None:
         """Stages a batch; see `Writer.write_batch`."""
@@ -151,7 +163,7 @@ class FilesWriter:
 
             def build(picture: Picture, number: int) -> Record:
                 job, run = self._catalog.job, self._catalog.run_id
-                record = Record(number, int(time.time()), job, run, state, final)
+                record = Record(number, int(time.time()), job, run, state, final, log.generation)
                 changes.clear()
                 for stream in streams:
                     self._add_to(record, picture, stream, files, changes)
@@ -182,6 +194,7 @@ class FilesWriter:
         if self._log is not None:
             self._log.close()
             self._log = None
+            self._store.close()
         self._streams.clear()
 
     def _opened(self) -> tuple[CommitLog, Staging]:
@@ -190,21 +203,6 @@ class FilesWriter:
         if self._log is None or self._staging is None:
             raise TargetError("the target is not open")
         return self._log, self._staging
-
-    def _clean(self, picture: Picture, keep_seconds: int) -> None:
-        now = time.time()
-        for path, at in list(picture.removed.items()):
-            if at + keep_seconds <= now:
-                (self._root / path).unlink(missing_ok=True)
-                del picture.removed[path]
-        known = picture.paths()
-        own = f"{job_hash(self._catalog.job)}-"
-        for directory in (*self._root.iterdir(), self._root / "_dativo" / "staging"):
-            if directory.name == "_dativo" or not directory.is_dir():
-                continue
-            for file in directory.glob(f"{own}*"):
-                if f"{directory.name}/{file.name}" not in known:
-                    file.unlink(missing_ok=True)
 
     def _stream(self, stream_id: StreamId) -> _Stream:
         log, _ = self._opened()
@@ -254,21 +252,21 @@ class FilesWriter:
             staging.change_schema(stream.lane, schema, packed)
         lane = stream.lane
 
-        def written() -> Iterator[tuple[Path, pa.Schema]]:
+        def written() -> Iterator[tuple[DataFile, pa.Schema]]:
             staging.finish([lane])
             yield from self._located(lane.finished, log.picture)
             if not stream.overwrite:
                 yield from self._located(_files_of(log.picture, stream.id), log.picture)
 
-        check_widening(before, schema, written, stream.id, stream.passed)
+        check_widening(self._store, before, schema, written, stream.id, stream.passed)
         if before is not None and widens(before, schema):
             stream.passed.append(before)
         stream.columns |= names
         stream.schema, stream.arriving, stream.renamed = schema, arriving, renamed
 
-    def _located(self, files: Iterable[DataFile], picture: Picture) -> Iterator[tuple[Path, pa.Schema]]:
+    def _located(self, files: Iterable[DataFile], picture: Picture) -> Iterator[tuple[DataFile, pa.Schema]]:
         for file in files:
-            yield self._root / file.path, *self._load([file.schema], picture)
+            yield file, *self._load([file.schema], picture)
 
     def _load(self, names: Iterable[str], picture: Picture) -> list[pa.Schema]:
         return [load_schema(self._kept.get(name) or picture.schemas[name]) for name in names]
@@ -289,8 +287,9 @@ class FilesWriter:
         if table is not None and before is not None and after is not None and not stream.overwrite:
             after = evolve(before, after).schema
             known = self._load(table.passed, picture)
-            check_widening(before, after, lambda: self._located(_files_of(picture, stream.id), picture), stream.id, known)
-            check_widening(stream.schema, after, lambda: self._located(added, picture), stream.id, stream.passed)
+            committed = _files_of(picture, stream.id)
+            check_widening(self._store, before, after, lambda: self._located(committed, picture), stream.id, known)
+            check_widening(self._store, stream.schema, after, lambda: self._located(added, picture), stream.id, stream.passed)
             if table.schema != stream.found:
                 passed = [*table.passed, *([self._keep(before)] if widens(before, after) else [])]
         change = TableChange(
@@ -330,8 +329,3 @@ def _refuse_merge(stream: ConfiguredStream) -> None:
             hint="use the target `duckdb`, or `write: append` or `write: overwrite`",
             facts={"stream": str(stream.id)},
         )
-
-
-def _run_name(run_id: str) -> str:
-    """The run's part of file names."""
-    return run_id if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", run_id) else hashlib.sha256(run_id.encode()).hexdigest()[:12]

@@ -5,22 +5,22 @@ One thread calls it. An error of an encoding thread comes out of the next call, 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 from dativo_protocols.errors import DativoError, TargetError
 
+from dativo._faults import fault_point
 from dativo.targets._commit_record import DataFile
-from dativo.targets._disk import make_directory, refused, sync
+from dativo.targets._disk import refused
 from dativo.targets._spill import Spill
+from dativo.targets._store import Sink, Store
 
 GROUP_BYTES = 16 << 20
 GROUP_ROWS = 1 << 20
@@ -35,9 +35,6 @@ BUFFERED_BYTES = 32 << 20
 IN_FLIGHT_BYTES = 16 << 20
 """While more than this waits for an encoding thread or is in its hands, `add` blocks."""
 
-OPEN_FILES = 24
-"""An open Parquet file keeps the last page it wrote, up to 2 MiB. The file longest untouched is finished when there are more."""
-
 COLUMN_BYTES = 512
 """What a column of a batch takes in memory beside its data, about; it counts when batches are tiny."""
 
@@ -51,23 +48,19 @@ class OpenFile(Protocol):
         """Encodes the batches behind those before them."""
         ...
 
-    def size(self) -> int:
-        """Bytes written so far."""
-        ...
-
     def finish(self) -> None:
-        """Writes what the format puts at the end, and closes the file."""
+        """Writes what the format puts at the end; the stream stays open."""
         ...
 
     def abandon(self) -> None:
-        """Closes the file as it is."""
+        """Writes nothing more, ever."""
         ...
 
 
 class Opener(Protocol):
-    """Opens a new, empty file that exists already; the first batches come along, as a sample of what is to be written."""
+    """Begins a file on a new, empty stream; the first batches come along, as a sample of what is to be written."""
 
-    def __call__(self, path: Path, schema: pa.Schema, batches: list[pa.RecordBatch]) -> OpenFile: ...
+    def __call__(self, stream: pa.NativeFile, schema: pa.Schema, batches: list[pa.RecordBatch]) -> OpenFile: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +71,14 @@ class FilePlan:
         prefix: What every file name begins with; must be the run's own.
         suffix: What it ends with, for example `.parquet`.
         file_bytes: A file that has reached this size is finished, and the next one begun.
+        reading: See `DataFile`.
     """
 
     prefix: str
     suffix: str
     file_bytes: int
     opener: Opener
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,14 +102,16 @@ class Lane:
     _tasks: deque[tuple[Callable[[], None], int]] = field(default_factory=deque)
     _running: bool = False
     _file: OpenFile | None = None
-    _path: Path | None = None
+    _sink: Sink | None = None
     _file_rows: int = 0
     _file_schema: str = ""
+    _sinks: list[Sink] = field(default_factory=list)
     _syncs: list[Future[None]] = field(default_factory=list)
 
     def take(self) -> list[DataFile]:
         """The finished files; from now on they are no concern of the staging."""
         files, self.finished = self.finished, []
+        self._sinks.clear()
         return files
 
     def _empty(self) -> tuple[list[pa.RecordBatch], int]:
@@ -128,10 +125,10 @@ class Lane:
 
 
 class Staging:
-    """Writes the files of one run below a root; nothing here makes them visible to readers."""
+    """Writes the files of one run into a store; nothing here makes them visible to readers."""
 
-    def __init__(self, root: Path, plan: FilePlan) -> None:
-        self._root = root
+    def __init__(self, store: Store, plan: FilePlan) -> None:
+        self._store = store
         self._plan = plan
         # Small files have small groups: a file ends with the group that reaches its size.
         self._group_bytes = min(GROUP_BYTES, max(plan.file_bytes, 1 << 20))
@@ -199,16 +196,17 @@ class Staging:
             while any(lane._running for lane in lanes):
                 self._changed.wait()
         self._raise()
+        fault_point("files.staged")
         wait([future for lane in lanes for future in lane._syncs])
         try:
-            for table in {lane.table for lane in lanes if lane._syncs}:
-                sync(self._root / table)
+            self._store.settle({lane.table for lane in lanes if lane._syncs})
             for lane in lanes:
                 for future in lane._syncs:
                     future.result()
                 lane._syncs.clear()
-        except OSError as error:
-            raise self._fail(refused(error, "write to", self._root)) from error
+        except (OSError, DativoError) as error:
+            raise self._fail(_as_target_error(error, self._store.location)) from error
+        fault_point("files.synced")
 
     def close(self) -> None:
         """Stops the threads and deletes every file that is unfinished or still in a lane's `finished`. May be called twice."""
@@ -219,27 +217,25 @@ class Staging:
         self._encoders.shutdown(wait=True)
         self._syncers.shutdown(wait=True)
         for lane in self._lanes:
-            if lane._file is not None and lane._path is not None:
+            if lane._file is not None:
                 lane._file.abandon()
-                lane._path.unlink(missing_ok=True)
             if lane._spill is not None:
                 lane._spill.drop()
-            for file in lane.finished:
-                (self._root / file.path).unlink(missing_ok=True)
+            for sink in (*lane._sinks, *([lane._sink] if lane._sink is not None else [])):
+                sink.discard()
             lane._buffer.clear()
 
     def _park(self, lane: Lane) -> None:
         """Moves the lane's buffer to disk."""
         batches, nbytes = lane._empty()
         self._buffered -= nbytes
-        directory = self._root / "_dativo" / "staging"
         try:
             if lane._spill is None:
-                directory.mkdir(exist_ok=True)
-                lane._spill = Spill(directory / f"{self._plan.prefix}{self._next():06}.arrow", lane.schema)
+                name = f"{self._plan.prefix}{self._next():06}.arrow"
+                lane._spill = Spill(self._store.scratch() / name, lane.schema)
             lane._spill.park(batches)
         except OSError as error:
-            raise self._fail(refused(error, "write to", directory)) from error
+            raise self._fail(refused(error, "park rows for", self._store.location)) from error
 
     def _flush(self, lane: Lane) -> None:
         """Hands the lane's rows to an encoder, in their turn."""
@@ -254,7 +250,7 @@ class Staging:
         self._buffered -= nbytes
         self._open.pop(lane, None)
         self._open[lane] = None
-        if len(self._open) > OPEN_FILES:
+        if len(self._open) > self._store.open_files:
             self._end_file(next(iter(self._open)))
         task = partial(self._encode, lane, spill, batches, lane.schema, lane.schema_id)
         self._submit(lane, task, nbytes + (spill.nbytes if spill is not None else 0))
@@ -287,7 +283,7 @@ class Staging:
                 if not failed:
                     task()
             except BaseException as error:
-                self._fail(_as_target_error(error, self._root / lane.table))
+                self._fail(_as_target_error(error, self._store.locate(lane.table)))
             finally:
                 del task
                 with self._changed:
@@ -297,36 +293,26 @@ class Staging:
     def _encode(self, lane: Lane, spill: Spill | None, batches: list[pa.RecordBatch], schema: pa.Schema, schema_id: str) -> None:
         if spill is not None:
             batches[:0] = spill.fetch()
-        if lane._file is None:
-            lane._path = self._create(lane.table)
-            lane._file = self._plan.opener(lane._path, schema, batches)
+        if lane._sink is None or lane._file is None:
+            lane._sink = self._store.open_new(lane.table, lambda: f"{self._plan.prefix}{self._next():06}{self._plan.suffix}")
+            lane._file = self._plan.opener(lane._sink.stream, schema, batches)
             lane._file_rows, lane._file_schema = 0, schema_id
         lane._file.write(batches)
         lane._file_rows += sum(batch.num_rows for batch in batches)
         batches.clear()
-        if lane._file.size() >= self._plan.file_bytes:
+        if lane._sink.stream.tell() >= self._plan.file_bytes:
             self._finish_file(lane)
 
-    def _create(self, table: str) -> Path:
-        """A new, empty file, never one that is there already."""
-        directory = self._root / table
-        make_directory(directory)
-        while True:
-            path = directory / f"{self._plan.prefix}{self._next():06}{self._plan.suffix}"
-            try:
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-                return path
-            except FileExistsError:
-                continue
-
     def _finish_file(self, lane: Lane) -> None:
-        if lane._file is None or lane._path is None:
+        if lane._file is None or lane._sink is None:
             return
-        path = lane._path
         lane._file.finish()
-        lane.finished.append(DataFile(f"{lane.table}/{path.name}", lane._file_rows, path.stat().st_size, lane._file_schema))
-        lane._file = lane._path = None
-        lane._syncs.append(self._syncers.submit(sync, path))
+        sink = lane._sink
+        nbytes = sink.close()
+        lane.finished.append(DataFile(sink.path, lane._file_rows, nbytes, lane._file_schema, self._plan.reading))
+        lane._sinks.append(sink)
+        lane._file = lane._sink = None
+        lane._syncs.append(self._syncers.submit(sink.settle))
 
     def _next(self) -> int:
         with self._changed:
@@ -348,12 +334,12 @@ def _buffered(lane: Lane) -> int:
     return lane._buffered
 
 
-def _as_target_error(error: BaseException, path: Path) -> DativoError:
+def _as_target_error(error: BaseException, path: str) -> DativoError:
     if isinstance(error, DativoError):
         return error
     if isinstance(error, OSError):
         wrapped = refused(error, "write to", path)
     else:
-        wrapped = TargetError(f"cannot encode rows for `{path}`: {error}", facts={"path": str(path)})
+        wrapped = TargetError(f"cannot encode rows for `{path}`: {error}", facts={"path": path})
     wrapped.__cause__ = error
     return wrapped

@@ -6,7 +6,6 @@ So a value that would change must be found when the type changes, not when someb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,16 +14,19 @@ from dativo_protocols.errors import ContractError
 
 from dativo._evolution import convert, same_type, type_text
 from dativo._exact_text import is_json
+from dativo.targets._commit_record import DataFile
 from dativo.targets._data_file import read_data_file
 from dativo.targets._steps import conform_through, stages
+from dativo.targets._store import Store
 
 EXACT_FLOAT = 2**53
 
 
 def check_widening(
+    store: Store,
     before: pa.Schema | None,
     after: pa.Schema,
-    files: Callable[[], Iterable[tuple[Path, pa.Schema]]],
+    files: Callable[[], Iterable[tuple[DataFile, pa.Schema]]],
     stream: StreamId,
     passed: Sequence[pa.Schema] = (),
 ) -> None:
@@ -43,12 +45,12 @@ def check_widening(
     doubtful = [field.name for field in before if not _certain(field, after.field(field.name))]
     if not doubtful:
         return
-    for path, schema in files():
+    for file, schema in files():
         for name in doubtful:
             if name in schema.names:
                 column = schema.field(name)
                 steps = stages(pa.schema([column]), [*passed, before])
-                _check_column(path, column, steps, after.field(name), stream)
+                _check_column(store, file, schema, column, steps, after.field(name), stream)
 
 
 def _certain(before: pa.Field, after: pa.Field) -> bool:
@@ -65,13 +67,21 @@ def _certain(before: pa.Field, after: pa.Field) -> bool:
     return bool(pa.types.is_integer(one) and pa.types.is_floating(other) and one.bit_width <= 32)
 
 
-def _check_column(path: Path, before: pa.Field, steps: Sequence[pa.Schema], after: pa.Field, stream: StreamId) -> None:
-    extremes = _extremes(path, before)
+def _check_column(
+    store: Store,
+    file: DataFile,
+    schema: pa.Schema,
+    before: pa.Field,
+    steps: Sequence[pa.Schema],
+    after: pa.Field,
+    stream: StreamId,
+) -> None:
+    extremes = _extremes(store, file, before)
     target = pa.schema([after])
     if extremes is not None:
         batches: Iterable[pa.RecordBatch] = [pa.RecordBatch.from_arrays([extremes], schema=pa.schema([before]))]
     else:
-        batches = read_data_file(path, pa.schema([before]), [before.name])
+        batches = read_data_file(store, file, schema, [before.name])
     for batch in batches:
         if pa.types.is_floating(after.type) and pa.types.is_integer(before.type):
             _check_exact_float(batch.column(0), before, after, stream)
@@ -91,17 +101,17 @@ def _check_exact_float(array: pa.Array, before: pa.Field, after: pa.Field, strea
         )
 
 
-def _extremes(path: Path, field: pa.Field) -> pa.Array | None:
+def _extremes(store: Store, file: DataFile, field: pa.Field) -> pa.Array | None:
     """Smallest and largest values of the row groups; None when the file does not tell."""
-    if path.suffix != ".parquet" or pa.types.is_nested(field.type):
+    if not file.path.endswith(".parquet") or pa.types.is_nested(field.type):
         return None
-    with pq.ParquetFile(path) as file:
-        index = file.schema_arrow.get_field_index(field.name)
-        if any(pa.types.is_nested(kind) for kind in file.schema_arrow.types):
+    with store.source(file.path, file.bytes) as source, pq.ParquetFile(source) as parquet:
+        index = parquet.schema_arrow.get_field_index(field.name)
+        if any(pa.types.is_nested(kind) for kind in parquet.schema_arrow.types):
             return None
         values = []
-        for group in range(file.metadata.num_row_groups):
-            column = file.metadata.row_group(group).column(index)
+        for group in range(parquet.metadata.num_row_groups):
+            column = parquet.metadata.row_group(group).column(index)
             if column.statistics is None or not column.statistics.has_min_max:
                 if column.statistics is not None and column.statistics.null_count == column.num_values:
                     continue

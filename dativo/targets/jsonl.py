@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -38,8 +37,8 @@ class JsonLinesWriter(FilesWriter):
 class _JsonLinesFile:
     """Compressed batch by batch, in gzip members and zstd frames of their own: pyarrow's compressed stream has no level."""
 
-    def __init__(self, compression: str, path: Path, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
-        self._file = pa.OSFile(str(path), "wb")
+    def __init__(self, compression: str, stream: pa.NativeFile, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+        self._stream = stream
         self._codec = None if compression == "none" else pa.Codec(compression, compression_level=LEVELS[compression])
 
     def write(self, batches: list[pa.RecordBatch]) -> None:
@@ -47,13 +46,10 @@ class _JsonLinesFile:
             rows = max(1, batch.num_rows * SLICE_BYTES // max(1, batch.nbytes))
             for start in range(0, batch.num_rows, rows):
                 lines = encode_json_lines(batch.slice(start, rows))
-                self._file.write(lines if self._codec is None else self._codec.compress(lines))
-
-    def size(self) -> int:
-        return int(self._file.tell())
+                self._stream.write(lines if self._codec is None else self._codec.compress(lines))
 
     def finish(self) -> None:
-        self._file.close()
+        """Lines need no end."""
 
     def abandon(self) -> None:
-        self._file.close()
+        """Nothing is held back."""

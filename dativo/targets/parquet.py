@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -40,11 +39,10 @@ class ParquetWriter(FilesWriter):
 
 
 class _ParquetFile:
-    def __init__(self, compression: str, path: Path, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+    def __init__(self, compression: str, stream: pa.NativeFile, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
         self._schema = pa.schema([_parquet_field(field) for field in schema])
-        self._sink = pa.OSFile(str(path), "wb")
         self._writer = pq.ParquetWriter(
-            self._sink,
+            stream,
             self._schema,
             compression=compression,
             compression_level=LEVEL if compression == "zstd" else None,
@@ -58,17 +56,12 @@ class _ParquetFile:
         table = pa.Table.from_batches([self._with_json(batch) for batch in batches])
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
 
-    def size(self) -> int:
-        return int(self._sink.tell())
-
     def finish(self) -> None:
         self._writer.close()
-        self._sink.close()
 
     def abandon(self) -> None:
-        # The writer itself is left alone: closing it would write a footer, perhaps to a full disk.
+        # Closing the writer would write a footer, perhaps to a full disk.
         self._writer.is_open = False
-        self._sink.close()
 
     def _with_json(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         arrays = [

@@ -21,7 +21,9 @@ from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
 from dativo_sdk.conformance import ORDERS, batch, rejects
 
 from dativo._dataset import dataset
+from dativo.targets._commit_log import read_picture
 from dativo.targets._file_options import COMMON_OPTIONS
+from dativo.targets._local_store import LocalStore
 from dativo.targets.jsonl import JsonLinesWriter
 from dativo.targets.parquet import ParquetWriter
 
@@ -67,7 +69,7 @@ def test_a_wrong_configuration_is_named_and_the_valid_one_listed(config: dict[st
     with pytest.raises(ConfigError, match=message) as caught:
         ParquetWriter().initialize(config, WriteCatalog(ONE, "run1"))
     if "unknown" in message:
-        assert "`path`, `file_size_bytes`, `keep_replaced_seconds`, `compression`" in (caught.value.hint or "")
+        assert "`path`, `storage_options`, `file_size_bytes`, `keep_replaced_seconds`, `compression`" in (caught.value.hint or "")
 
 
 def test_the_documentation_lists_every_option_and_its_default() -> None:
@@ -281,10 +283,8 @@ def test_the_log_is_compacted_and_a_reader_needs_only_the_last_hundred_records(t
     names = sorted((tmp_path / "_dativo" / "commits").iterdir())
     assert (int(names[0].stem), int(names[-1].stem)) == (200, 310)
     assert dataset(tmp_path).state(ONE) == b"309"
-    from dativo.targets._commit_log import read_picture
-
     assert stale is not None
-    assert read_picture(tmp_path, stale).states[ONE] == b"309"
+    assert read_picture(LocalStore(tmp_path), stale).states[ONE] == b"309"
 
 
 def test_a_lost_or_foreign_record_is_an_error(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ from dativo_sdk import Quarantining
 from dativo_sdk.conformance import CHECKS, Check, WriterCase, run_check
 
 from dativo._dataset import dataset
+from dativo.targets._files import FilesWriter
+from dativo.targets.arrow import ArrowWriter
+from dativo.targets.csv import CsvWriter
 from dativo.targets.jsonl import JsonLinesWriter
 from dativo.targets.parquet import ParquetWriter
 
@@ -18,10 +21,10 @@ class FilesCase(WriterCase):
     modes = frozenset({"append", "overwrite"})
     powers = frozenset({Quarantining})
 
-    def __init__(self, writer: type[JsonLinesWriter] | type[ParquetWriter]) -> None:
+    def __init__(self, writer: type[FilesWriter]) -> None:
         self.writer = writer
 
-    def make(self, path: Path) -> tuple[JsonLinesWriter | ParquetWriter, dict[str, Any]]:
+    def make(self, path: Path) -> tuple[FilesWriter, dict[str, Any]]:
         return self.writer(), {"path": str(path / "out")}
 
     def read_table(self, config: Mapping[str, Any], table: str) -> pa.Table | None:
@@ -32,6 +35,6 @@ class FilesCase(WriterCase):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
-@pytest.mark.parametrize("writer", [JsonLinesWriter, ParquetWriter])
-def test_conformance(check: Check, writer: type[JsonLinesWriter] | type[ParquetWriter], tmp_path: Path) -> None:
+@pytest.mark.parametrize("writer", [ArrowWriter, CsvWriter, JsonLinesWriter, ParquetWriter])
+def test_conformance(check: Check, writer: type[FilesWriter], tmp_path: Path) -> None:
     run_check(check, FilesCase(writer), tmp_path)
