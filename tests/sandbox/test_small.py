@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,29 @@ def test_a_program_that_cannot_be_started_says_why(small: Callable[..., SandboxS
     answer = made.run("spec")
     error = connector_failure("source", answer.exit, answer.stderr)
     assert (message in error.message, error.exit_code) == (True, 10)
+
+
+def test_it_can_end_well_when_it_is_asked_to_end(small: Callable[..., SandboxSource]) -> None:
+    script = "trap 'sleep 0.3; echo a state; exit 5' TERM; echo started; while true; do sleep 0.1; done"
+    with small(script).running("spec") as running:
+        heard = os.read(running.stdout, 8)
+        running.stop()
+        ended = running.wait(20)
+        while part := os.read(running.stdout, 100):
+            heard += part
+    assert heard == b"started\na state\n"
+    assert ended is not None
+    assert ended.code == 5
+
+
+def test_one_that_does_not_heed_that_is_killed_after_the_stop_timeout(small: Callable[..., SandboxSource]) -> None:
+    script = "trap '' TERM; echo started; while true; do sleep 0.1; done"
+    with small(script, stop_timeout_seconds=0.5).running("spec") as running:
+        os.read(running.stdout, 8)
+        began = time.monotonic()
+        running.stop()
+        assert running.wait(20) is not None
+    assert 0.4 < time.monotonic() - began < 5
 
 
 def test_processes_left_behind_end_with_it(small: Callable[..., SandboxSource]) -> None:

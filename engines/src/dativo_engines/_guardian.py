@@ -4,7 +4,8 @@ Run as `python -I -S _guardian.py OPTIONS… -- PATH ARGV…` with the standard 
 every connector this program's memory and start-up time.
 
 - fd 0, control: the byte `T` asks for SIGTERM, then SIGKILL after the grace; `K` for SIGKILL now. End of file means that
-  Dativo is dead, however it died: the same as `T`, with a short grace; the private directory is then removed as well.
+  Dativo is dead, however it died: the same as `T`, with a short grace; the private directory is then removed as well. A
+  connector that is only a wrapper does not get the SIGTERM, but what it started does.
 - fd 1, status, lines of text: `started PID`, or `failed ERRNO`; then `exited STATUS MAX_RSS_KIB USER_S SYSTEM_S` with
   wait's status; then `all MAX_RSS_KIB USER_S SYSTEM_S` with what it left behind as well. End of file comes when nothing of the
   connector is left.
@@ -95,6 +96,15 @@ def descendants() -> list[int]:
     return found
 
 
+def ask_wrapped(leader: int) -> bool:
+    """Sends SIGTERM to all that the connector started, and not to itself; returns whether there is anything."""
+    pids = [pid for pid in descendants() if pid != leader]
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+    return bool(pids)
+
+
 def send(number: int, leader: int, *, leader_ended: bool) -> None:
     """Signals the connector's group and all that it started."""
     # Once the leader was collected, its number may come to name somebody else's group.
@@ -122,11 +132,12 @@ def group_exists(leader: int) -> bool:
 class Guard:
     """The time between a connector's start and the end of the last process it left behind."""
 
-    def __init__(self, leader: int, parent: int, grace: float, leftover_grace: float) -> None:
+    def __init__(self, leader: int, parent: int, grace: float, leftover_grace: float, *, is_wrapper: bool) -> None:
         self.leader = leader
         self.parent = parent
         self.grace = grace
         self.leftover_grace = leftover_grace
+        self.is_wrapper = is_wrapper
         self.leader_ended = False
         self.orphaned = False
         self.terminate_at: float | None = None
@@ -173,7 +184,7 @@ class Guard:
         if now < self.terminate_at:
             return self.terminate_at - now
         self.kill_at = now + self.grace
-        if self.grace > 0:
+        if self.grace > 0 and not (self.is_wrapper and not self.leader_ended and LINUX and ask_wrapped(self.leader)):
             send(signal.SIGTERM, self.leader, leader_ended=self.leader_ended)
         return self.grace
 
@@ -228,8 +239,10 @@ def remove(directory: str) -> None:
 
 
 def main(options: list[str], command: list[str]) -> None:
-    """`options`: stdout's fd, Dativo's pid, grace in seconds, grace for leftovers in seconds, private directory or nothing."""
-    stdout, parent, grace, leftover_grace, directory = options
+    """`options`: stdout's fd, Dativo's pid, grace in seconds, grace for leftovers in seconds, whether the connector is a wrapper
+    (`True`), private directory or nothing.
+    """
+    stdout, parent, grace, leftover_grace, is_wrapper, directory = options
     os.set_inheritable(int(stdout), False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -248,7 +261,7 @@ def main(options: list[str], command: list[str]) -> None:
     # Else its end of file would wait for the guardian's own.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     report(f"started {leader}")
-    guard = Guard(leader, int(parent), float(grace), float(leftover_grace))
+    guard = Guard(leader, int(parent), float(grace), float(leftover_grace), is_wrapper=is_wrapper == "True")
     try:
         guard.watch(wakeup_read)
     except BaseException:

@@ -134,6 +134,7 @@ class Process:
         redactor: Masks stderr.
         log: Called with level and masked line for each line of stderr, from another thread.
         passed: Prefixes of variables that are passed on besides the clean environment.
+        is_wrapper: The program only holds the connector, and would end it unheard at SIGTERM: that goes to what it started.
 
     Attributes:
         stdout: File descriptor to read from; closed by `close`, unless set to -1 by who took it.
@@ -153,6 +154,7 @@ class Process:
         redactor: Redactor | None = None,
         log: Callable[[str, str], None] | None = None,
         passed: tuple[str, ...] = (),
+        is_wrapper: bool = False,
     ) -> None:
         self.command = tuple(command)
         self.mark = directory.mark
@@ -169,7 +171,7 @@ class Process:
         stderr_read, stderr_write = open_pipe()
         status_read, status_write = open_pipe()
         control_read, self._control = open_pipe()
-        options = [stdout_write, os.getpid(), stop_timeout_seconds, LEFTOVER_GRACE_SECONDS, directory.path]
+        options = [stdout_write, os.getpid(), stop_timeout_seconds, LEFTOVER_GRACE_SECONDS, is_wrapper, directory.path]
         try:
             self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", _guardian.__file__, *map(str, options), "--", path, *command],

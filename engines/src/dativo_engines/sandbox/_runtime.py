@@ -120,6 +120,7 @@ class SandboxRuntime:
                 stop_timeout_seconds=timeout,
                 redactor=self._redactor,
                 log=self._options.log,
+                is_wrapper=True,
             )
             opening.pop_all()
         return self._stack.enter_context(SandboxedProcess(process, limits))
