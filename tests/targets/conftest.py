@@ -1,0 +1,33 @@
+"""An S3 server for the file targets, one a test process."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers.seaweedfs import S3Server, seaweedfs
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with seaweedfs() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> dict[str, Any]:
+    """A target's configuration: an empty folder of the server's bucket, and few retries, for tests are impatient."""
+    return {
+        "path": f"s3://{s3.bucket}/{secrets.token_hex(6)}/shop",
+        "storage_options": {
+            "endpoint": s3.endpoint,
+            "allow_http": True,
+            "access_key_id": s3.access_key,
+            "secret_access_key": s3.secret_key,
+            "max_retries": 3,
+            "retry_timeout_seconds": 5,
+        },
+    }
