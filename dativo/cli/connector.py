@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from dativo.cli._table import Column, show_table
 
 if TYPE_CHECKING:
     from dativo_engines.environments import EnvironmentInfo, EnvironmentStore
+    from dativo_engines.sandbox import ImageInfo, ImageStore
 
 __all__ = ["connector"]
 
@@ -45,28 +47,21 @@ def connector() -> None:
 
 @command("list", examples=("dativo connector list", "dativo connector list --json"))
 def list_(as_json: bool) -> None:
-    """List installed connectors, and the recipes that jobs of this project can name."""
+    """List installed connectors, images unpacked for the sandbox, and the recipes that jobs of this project can name."""
     from dativo._recipe import list_recipes
 
-    installed, recipes = _environments().list(), list_recipes(Path())
+    installed, images, recipes = _environments().list(), _images().list(), list_recipes(Path())
     if as_json:
         known = [recipe.model_dump(mode="json", exclude={"config"}) for recipe in recipes]
-        _terminal.write_json({"installed": [_about(info) for info in installed], "recipes": known})
+        about = {"installed": [_about(info) for info in installed], "images": [_about_image(info) for info in images]}
+        _terminal.write_json({**about, "recipes": known})
         return
-    if not installed and not recipes:
+    if not installed and not images and not recipes:
         _terminal.note("no connector is installed, and there is no recipe in `connectors/`")
     if installed:
-        columns = (
-            Column("installed"),
-            Column("version"),
-            Column("python"),
-            Column("size", True),
-            Column("since"),
-            Column("path"),
-        )
-        show_table(columns, [_row(info) for info in installed])
-    if installed and recipes:
-        _terminal.write("\n")
+        _show("installed", ("version", "python"), [_row(info) for info in installed])
+    if images:
+        _show("unpacked", ("digest", "platform"), [_image_row(info) for info in images])
     if recipes:
         show_recipes(recipes)
 
@@ -101,25 +96,42 @@ def _installed(context: click.Context, parameter: click.Parameter, incomplete: s
 
     from dativo._paths import cache_dir
 
-    names = dict.fromkeys(re.split(r"[^\w.-]", info.requirement, maxsplit=1)[0] for info in EnvironmentStore(cache_dir()).list())
+    packages = [re.split(r"[^\w.-]", info.requirement, maxsplit=1)[0] for info in EnvironmentStore(cache_dir()).list()]
+    names = dict.fromkeys([*packages, *(name for info in _images().list() for name in info.names)])
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-@command("remove", examples=("dativo connector remove tap-csv-folder", "dativo connector remove tap-csv-folder==0.0.1a1"))
+@command(
+    "remove",
+    examples=(
+        "dativo connector remove tap-csv-folder",
+        "dativo connector remove tap-csv-folder==0.0.1a1",
+        "dativo connector remove airbyte/source-faker:7.2.1",
+    ),
+)
 @click.argument("name", shell_complete=_installed)
 def remove(name: str, as_json: bool) -> None:
     """Remove installed connectors by package NAME, or one by its requirement or environment.
 
-    The next run that needs one installs it again.
+    Images that were unpacked for the sandbox go by their name, or by the start of their digest; the Docker Engine's are its own.
+    The next run that needs one installs or unpacks it again.
     """
     from dativo_engines.references import is_reference, parse_reference
 
-    removed = _environments().remove(parse_reference(name)[1].package or name if is_reference(name) else name)
+    connector = parse_reference(name)[1] if is_reference(name) else None
+    wanted = (connector.package or connector.image if connector else None) or name
+    store = _images()
+    if store.named(wanted):
+        images = store.remove(wanted)
+        about, freed = [_about_image(info) for info in images], [(_image_row(info)[0], info.size_bytes) for info in images]
+    else:
+        removed = _environments().remove(wanted)
+        about, freed = [_about(info) for info in removed], [(info.requirement, info.size_bytes) for info in removed]
     if as_json:
-        _terminal.write_json({"removed": [_about(info) for info in removed]})
+        _terminal.write_json({"removed": about})
         return
-    for info in removed:
-        _terminal.write(_terminal.printable(f"{info.requirement} is removed, {size(info.size_bytes)} freed\n"))
+    for what, nbytes in freed:
+        _terminal.write(_terminal.printable(f"{what} is removed, {size(nbytes)} freed\n"))
 
 
 for member in (search, show, test, list_, install, remove):
@@ -140,3 +152,35 @@ def _about(info: EnvironmentInfo) -> dict[str, Any]:
 
 def _row(info: EnvironmentInfo) -> tuple[str, ...]:
     return (info.requirement, info.version, info.python, size(info.size_bytes), local_time(info.created), str(info.path))
+
+
+def _images() -> ImageStore:
+    # Its module alone: the package loads what runs images as well.
+    from dativo_engines.sandbox._images import ImageStore
+
+    from dativo._paths import cache_dir
+
+    return ImageStore(cache_dir())
+
+
+def _about_image(info: ImageInfo) -> dict[str, Any]:
+    return {
+        "names": info.names,
+        "digest": info.digest,
+        "platform": info.platform,
+        "created": info.created,
+        "size_bytes": info.size_bytes,
+        "path": str(info.path),
+    }
+
+
+def _image_row(info: ImageInfo) -> tuple[str, ...]:
+    digest = info.digest.removeprefix("sha256:")[:12]
+    name = ", ".join(info.names) or digest
+    return (name, digest, info.platform, size(info.size_bytes), local_time(info.created), str(info.path))
+
+
+def _show(what: str, facts: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    columns = (Column(what), *map(Column, facts), Column("size", True), Column("since"), Column("path"))
+    show_table(columns, rows)
+    _terminal.write("\n")

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
+
+from dativo_engines.sandbox import ImageStore
+from dativo_engines.sandbox._platform import this_platform
+
+from engines.tests.sandbox_archives import ImageFiles, file, layer, write_tar
 
 
 def test_nothing_is_there(project):
@@ -30,6 +36,21 @@ def test_a_reference_removes_what_it_installed(project, wheel):
     project.dativo("connector", "install", f"singer:{wheel}")
 
     assert project.dativo("connector", "remove", f"singer:{wheel}").code == 0
+
+
+def test_unpacked_images_are_listed_and_removed(project):
+    image = ImageFiles([layer(file("a", "1"))], names=["airbyte/source-x:1"])
+    cache = Path(project.environment["DATIVO_CACHE"])
+    ImageStore(cache).unpack(write_tar(project.folder / "image.tar", image.oci()), this_platform()).close()
+
+    listed = json.loads(project.dativo("connector", "list", "--json").out)["images"]
+    table = project.dativo("connector", "list").out.splitlines()
+    removed = project.dativo("connector", "remove", "airbyte:airbyte/source-x:1")
+
+    assert [(each["names"], each["digest"]) for each in listed] == [(["airbyte/source-x:1"], image.config)]
+    assert ["airbyte/source-x:1", image.config[7:19], this_platform()] in [re.split(r"  +", line)[:3] for line in table]
+    assert removed.out == "airbyte/source-x:1 is removed, <size> freed\n"
+    assert json.loads(project.dativo("connector", "list", "--json").out)["images"] == []
 
 
 def test_recipes_are_listed(project):

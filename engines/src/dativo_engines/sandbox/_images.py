@@ -138,6 +138,13 @@ class ImageStore:
         paths = sorted(self._root.glob("sha256-*/")) if self._root.is_dir() else []
         return [info for path in paths if (info := _load(path)) is not None]
 
+    def named(self, name: str) -> tuple[ImageInfo, ...]:
+        """The images that a name it was unpacked under means, or the start of a digest."""
+        with suppress(OSError):
+            name = self._name(name).read_text()
+        bare = name.removeprefix("sha256:")
+        return tuple(info for info in self.list() if len(bare) >= 6 and info.digest.removeprefix("sha256:").startswith(bare))
+
     def remove(self, name: str) -> tuple[ImageInfo, ...]:
         """Removes an image: by a name it was unpacked under, or the start of its digest.
 
@@ -147,10 +154,7 @@ class ImageStore:
         Raises:
             ConfigError: There is none of that name, or one is in use.
         """
-        with suppress(OSError):
-            name = self._name(name).read_text()
-        bare = name.removeprefix("sha256:")
-        found = [info for info in self.list() if len(bare) >= 6 and info.digest.removeprefix("sha256:").startswith(bare)]
+        found = self.named(name)
         if not found:
             known = ", ".join(f"`{known}`" for info in self.list() for known in info.names or (info.digest[:19],)) or "none"
             raise ConfigError(f"no unpacked image `{name}`", hint=f"there are: {known}")
@@ -159,7 +163,7 @@ class ImageStore:
             for named in (self._root / "names").glob("*"):
                 if named.read_text() == info.digest:
                     named.unlink(missing_ok=True)
-        return tuple(found)
+        return found
 
     def _ensure(self, archive: Archive, image: ArchivedImage, platform: str, name: str | None) -> Image:
         path = self._path(image.digest)
