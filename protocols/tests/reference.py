@@ -35,9 +35,11 @@ DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, object_pairs_ho
 # Keys of a row beside its columns, whose names are any text.
 EXTRA = ("extra",)
 CHANGES = ("changes",)
+EXTRACTED_AT = ("extracted_at",)
+VERSION = ("version",)
 
 
-OWN = {"_dativo_extra", "_dativo_changes"}
+OWN = {"_dativo_extra", "_dativo_changes", "_dativo_extracted_at", "_dativo_version"}
 
 
 @dataclass
@@ -241,8 +243,28 @@ def cell(value: object, raw: str, kind: Any) -> object:
     return text
 
 
-def take_record(stream: Stream, line: int, record: str, on_bad_value: str) -> None:
-    row: dict[Any, Any] = {}
+def moment_in_utc(value: object) -> dt.datetime | None:
+    """What a RECORD says beside its record, as a `date-time` column takes it."""
+    try:
+        found = cell(value, "", "date-time")
+    except Bad:
+        return None
+    assert isinstance(found, dt.datetime)
+    return found
+
+
+def integer_or_none(value: object) -> int | None:
+    try:
+        found = cell(value, "", "integer")
+    except Bad:
+        return None
+    assert isinstance(found, int)
+    return found
+
+
+def take_record(stream: Stream, line: int, record: str, on_bad_value: str, beside: dict[Any, Any]) -> None:
+    """Adds the record as a row or a reject; `beside` are cells that a row gets besides."""
+    row = {name: value for name, value in beside.items() if value is not None}
     bad: list[str] = []
     extra: list[str] = []
     for raw_name, name, raw, value in members(record):
@@ -300,7 +322,11 @@ def decode(text: bytes, on_bad_value: str = "quarantine") -> tuple[dict[str, Str
         elif kind == "RECORD":
             stream = streams[found["stream"][1]]
             stream.seen += 1
-            take_record(stream, number, found["record"][0], on_bad_value)
+            said = {
+                EXTRACTED_AT: moment_in_utc(found["time_extracted"][1]) if "time_extracted" in found else None,
+                VERSION: integer_or_none(found["version"][1]) if "version" in found else None,
+            }
+            take_record(stream, number, found["record"][0], on_bad_value, said)
         elif kind == "STATE":
             states.append((found["value"][0], {name: stream.seen for name, stream in streams.items()}))
     return streams, states

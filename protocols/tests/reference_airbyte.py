@@ -5,12 +5,24 @@ Lines are whole messages, or RECORDs cut somewhere inside their data, which stan
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocols.tests.reference import CHANGES, EXTRA, Stream, column_type, members, take_record
+from protocols.tests.reference import (
+    CHANGES,
+    EXACT,
+    EXTRA,
+    EXTRACTED_AT,
+    UTC,
+    Number,
+    Stream,
+    column_type,
+    members,
+    take_record,
+)
 
 Id = tuple[str, str | None]
 
@@ -74,7 +86,8 @@ def decode(text: bytes, catalog: dict[str, Any], given: Any, on_bad_value: str) 
             said.streams[id].seen += 1
             rows = said.streams[id].rows
             before = len(rows)
-            take_record(said.streams[id], number, record["data"][0], on_bad_value)
+            moment = emitted_at(record["emitted_at"][1]) if "emitted_at" in record else None
+            take_record(said.streams[id], number, record["data"][0], on_bad_value, {EXTRACTED_AT: moment})
             if len(rows) > before:
                 put_beside(rows[-1], record)
             continue
@@ -98,6 +111,22 @@ def decode(text: bytes, catalog: dict[str, Any], given: Any, on_bad_value: str) 
             counted[id] = 0
         said.states.append((merged(state["type"], given, parts, shared, set(configured)), dict(covered)))
     return said
+
+
+def emitted_at(value: object) -> dt.datetime | None:
+    """The moment of a number of milliseconds, where a microsecond says it exactly."""
+    if not isinstance(value, Number):
+        return None
+    number = EXACT.create_decimal(value)
+    if number and abs(number.adjusted()) > 20:
+        return None
+    micros = EXACT.scaleb(number, 3)
+    if micros != EXACT.to_integral_value(micros):
+        return None
+    try:
+        return dt.datetime(1970, 1, 1, tzinfo=UTC) + dt.timedelta(microseconds=int(micros))
+    except OverflowError:
+        return None
 
 
 def put_beside(row: dict[Any, Any], record: dict[str, tuple[str, Any]]) -> None:

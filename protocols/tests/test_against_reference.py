@@ -15,7 +15,7 @@ from protocols.tests import reference
 from protocols.tests.transcripts import decoding
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12)
-NAMES = ["id", "ID", "a", "b", "", "größe", "🙂", 'q"', "_dativo_extra"]
+NAMES = ["id", "ID", "a", "b", "", "größe", "🙂", 'q"', "_dativo_extra", "_dativo_version"]
 NAME = st.one_of(st.sampled_from(NAMES), TEXT).filter(lambda name: "\0" not in name)
 LITERAL = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
@@ -77,6 +77,10 @@ def quoted(text: str, escapes: int) -> str:
 STRING = st.builds(quoted, st.one_of(TEXT, DATES, TIMES, MOMENTS), st.one_of(st.just(0), st.integers(0, 2**16)))
 ODD_STRING = st.sampled_from(r'"\ud83d" "\ud83d\ude00" "\ude00\ud83d" "a\u0000b" "AP8=" "\/\b\f\n\r\t"'.split())
 SCALAR = st.one_of(LITERAL, STRING, ODD_STRING, st.sampled_from(["null", "true", "false", "NaN", "-Infinity"]))
+STAMP = st.one_of(
+    st.tuples(st.sampled_from(['"version"', '"v\\u0065rsion"']), SCALAR),
+    st.tuples(st.just('"time_extracted"'), st.one_of(st.builds(quoted, MOMENTS, st.sampled_from([0, 0, 1])), SCALAR)),
+)
 SPACE = st.sampled_from(["", "", "", " ", "\t", "  "])
 
 
@@ -118,9 +122,11 @@ def transcripts(draw: st.DrawFn) -> bytes:
         members = draw(st.lists(st.tuples(st.builds(quoted, names, st.sampled_from([0, 0, 1, 0xFFFF])), VALUE), max_size=7))
         record = object_of(members, draw(SPACE))
         name = quoted(stream, draw(st.sampled_from([0, 0, 0xFFFF])))
-        parts = [('"type"', '"RECORD"'), ('"stream"', name), ('"record"', record)]
-        whole = object_of(parts if draw(st.booleans()) else draw(st.permutations(parts)), draw(SPACE))
-        if whole.find('"RECORD"') < whole.find('"stream"') < whole.find('"record"') and draw(st.integers(0, 9)) == 0:
+        stamps = draw(st.lists(STAMP, max_size=2, unique_by=lambda member: member[0]))
+        parts = [('"type"', '"RECORD"'), ('"stream"', name), ('"record"', record), *stamps]
+        in_order = draw(st.booleans())
+        whole = object_of(parts if in_order else draw(st.permutations(parts)), draw(SPACE))
+        if in_order and draw(st.integers(0, 9)) == 0:
             whole = whole[: draw(st.integers(whole.rindex(record), len(whole) - 1))]
         lines.append(whole)
     return "".join(line + "\n" for line in lines).encode()
@@ -158,7 +164,10 @@ def test_decoder_gives_what_the_reference_gives(text: bytes, on_bad_value: str, 
     rejects: dict[str, list[tuple[int, str | None, bytes]]] = {name: [] for name in expected}
     given_states = []
     with decoding(
-        (text[at : at + size] for at in range(0, len(text), size)), on_bad_value=on_bad_value, threads=threads
+        (text[at : at + size] for at in range(0, len(text), size)),
+        on_bad_value=on_bad_value,
+        threads=threads,
+        metadata=["extracted_at", "version"],
     ) as decoder:
         for message in decoder:
             if isinstance(message, Batch):

@@ -12,7 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocols.tests import reference_airbyte as reference
-from protocols.tests.test_against_reference import NAME, SCHEMA, SPACE, VALUE, cells_of, object_of, quoted, same
+from protocols.tests.test_against_reference import (
+    LITERAL,
+    NAME,
+    SCALAR,
+    SCHEMA,
+    SPACE,
+    VALUE,
+    cells_of,
+    object_of,
+    quoted,
+    same,
+)
 from protocols.tests.transcripts import decoding
 
 NAMESPACE = st.sampled_from([None, "n"])
@@ -56,7 +67,7 @@ def records(draw: st.DrawFn, id: reference.Id, columns: list[str]) -> str:
         inner.append(('"namespace"', json.dumps(id[1])))
     inner.append(('"data"', data))
     beside = [
-        ('"emitted_at"', "1700000000000"),
+        ('"emitted_at"', draw(st.one_of(st.just("1700000000000"), LITERAL, SCALAR))),
         ('"meta"', '{"changes":[]}'),
         ('"meta"', '{"changes":[{"field":"f","change":"NULLED","reason":"R"}]}'),
         ('"file_reference"', '{"url":1.10}'),
@@ -112,7 +123,7 @@ def test_decoder_gives_what_the_reference_gives(
     stateful = [reference.identity(entry["stream"]) for entry in catalog["streams"] if entry["sync_mode"] == "incremental"]
     size = max(1, len(text) // pieces)
     cut = [text[at : at + size] for at in range(0, len(text), size)]
-    options = {"catalog": json.dumps(catalog).encode(), "state": json.dumps(given).encode()}
+    options = {"catalog": json.dumps(catalog).encode(), "state": json.dumps(given).encode(), "metadata": ["extracted_at"]}
     rows: dict[Any, list[dict[Any, Any]]] = {id: [] for id in said.streams}
     rejects: dict[Any, list[tuple[int, str | None, bytes]]] = {id: [] for id in said.streams}
     announced = []

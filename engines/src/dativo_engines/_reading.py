@@ -34,6 +34,7 @@ def decoder_options(options: DecodeOptions) -> dict[str, Any]:
         "on_bad_value": options.on_bad_value,
         "nested": options.nested,
         "extra": options.extra,
+        "metadata": sorted(options.metadata),
         "fields": {stream: list(fields) for stream, fields in options.fields.items()},
         "types": {stream: dict(types) for stream, types in options.types.items()},
         "max_record_bytes": options.max_record_bytes,

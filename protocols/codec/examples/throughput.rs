@@ -1,5 +1,6 @@
-//! Measures decoding and encoding on one core: `cargo run --release -p dativo-codec --example throughput [rows] [shape] [passes]`.
-//! With more than the usual seven passes, only decodes: that is for profilers.
+//! Measures decoding and encoding on one core:
+//! `cargo run --release -p dativo-codec --example throughput [rows] [shape] [passes] [metadata]`.
+//! With more than the usual seven passes, only decodes: that is for profilers. With `metadata`, batches get the columns beside those of the record.
 //!
 //! Shapes: `twelve` (default; 450-byte lines of twelve columns), `wide` (200 columns), `floats`, `strings`, `sparse` (keys come and go),
 //! `users` (690-byte lines as Airbyte's faker writes them) and `users-singer` (the same records as a Singer tap's).
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dativo_codec::{
-    Builders, MessageKind, PlanOptions, RecordFormat, StreamPlan, airbyte, classify,
+    Builders, MessageKind, Metadata, PlanOptions, RecordFormat, StreamPlan, airbyte, classify,
     encode_json_lines, singer,
 };
 
@@ -195,10 +196,17 @@ fn measure<F: RecordFormat, M: MessageKind>(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (schema, lines) = input(shape, rows);
     let passes: usize = std::env::args().nth(3).map_or(Ok(7), |text| text.parse())?;
+    let metadata = std::env::args().nth(4).as_deref() == Some("metadata");
     let plan = Arc::new(StreamPlan::compile(
         schema.as_bytes(),
         &[],
-        &PlanOptions::default(),
+        &PlanOptions {
+            metadata: Metadata {
+                extracted_at: metadata,
+                version: metadata,
+            },
+            ..PlanOptions::default()
+        },
     )?);
     let mut out = std::io::stdout().lock();
     let (mut decoding, mut encoding, mut written, mut kept) = (f64::MAX, f64::MAX, 0, 0);

@@ -28,6 +28,7 @@ mod optional;
 mod plan;
 mod rejects;
 pub mod singer;
+mod stamps;
 mod stream_id;
 mod temporal;
 mod unify;
@@ -37,8 +38,9 @@ pub use encode::{EncodeError, encode_json_lines};
 pub use lines::{
     Builders, Decoded, LineError, LineKind, MessageError, MessageKind, RecordFormat, classify,
 };
-pub use plan::{Extra, Nested, OnBadValue, PlanOptions, SchemaError, StreamPlan};
+pub use plan::{Extra, Metadata, Nested, OnBadValue, PlanOptions, SchemaError, StreamPlan};
 pub use rejects::{RejectsBuilder, rejects_schema};
+pub use stamps::{Moment, Stamps};
 pub use stream_id::StreamId;
 pub use unify::{ROLE_KEY, unify};
 
@@ -46,5 +48,9 @@ pub use unify::{ROLE_KEY, unify};
 pub const EXTRA_COLUMN: &str = "_dativo_extra";
 /// Name of the optional column that lists nulled cells, as a JSON array of `{"column", "reason"}` per row.
 pub const CHANGES_COLUMN: &str = "_dativo_changes";
+/// Name of the column with the moment at which the source says that it read the row, where it is wanted.
+pub const EXTRACTED_AT_COLUMN: &str = "_dativo_extracted_at";
+/// Name of the optional column with the stream's version that a row belongs to, where it is wanted.
+pub const VERSION_COLUMN: &str = "_dativo_version";
 /// Objects and arrays nested deeper than this make a record broken.
 pub const MAX_DEPTH: usize = 512;

@@ -49,6 +49,11 @@ pub(crate) fn civil_from_days(days: i64) -> Option<(u32, u32, u32)> {
     Some((year as u32, month as u32, day as u32))
 }
 
+/// Whether a timestamp is one of the years 0001 to 9999.
+pub(crate) fn is_in_range(micros: i64) -> bool {
+    DAY_RANGE.contains(&micros.div_euclid(MICROS_PER_DAY))
+}
+
 /// The number that two digits are, or one above 99.
 #[inline(always)]
 fn two(tens: u8, ones: u8) -> i64 {
@@ -174,9 +179,7 @@ fn date_time(text: &[u8], malformed: Problem) -> Result<(i64, i64, Option<i64>),
 pub(crate) fn parse_timestamp(text: &[u8]) -> Result<Timestamp, Problem> {
     let (days, micros, offset) = date_time(text, Problem::NotATimestamp)?;
     let micros = days * MICROS_PER_DAY + micros - offset.unwrap_or(0) * 60 * MICROS_PER_SECOND;
-    if offset.is_some_and(|minutes| minutes != 0)
-        && !DAY_RANGE.contains(&micros.div_euclid(MICROS_PER_DAY))
-    {
+    if offset.is_some_and(|minutes| minutes != 0) && !is_in_range(micros) {
         return Err(Problem::YearOutOfRange);
     }
     Ok(Timestamp {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_schema::{ArrowError, Field, FieldRef, Schema, SchemaRef};
 
-/// Metadata key of the optional columns' fields; its value is `extra` or `changes`. A source may itself send a property named
-/// `_dativo_extra`: that one has no such metadata.
+/// Metadata key of the optional columns' fields; its value is `extra`, `changes`, `extracted_at` or `version`. A column of a
+/// batch that no decoder made may be named like them: that one has no such metadata.
 pub const ROLE_KEY: &str = "dativo.role";
 
 /// The optional columns' roles, in the order of the columns.
-const ROLES: [&str; 2] = ["extra", "changes"];
+const ROLES: [&str; 4] = ["extra", "changes", "extracted_at", "version"];
 
 fn role(field: &Field) -> Option<&str> {
     field.metadata().get(ROLE_KEY).map(String::as_str)

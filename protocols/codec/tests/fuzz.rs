@@ -9,8 +9,8 @@ use dativo_codec::singer::{
     self, parse_activate_version, parse_batch_message, parse_schema_message,
 };
 use dativo_codec::{
-    Builders, MessageKind, Nested, OnBadValue, PlanOptions, RecordFormat, StreamPlan, airbyte,
-    classify,
+    Builders, MessageKind, Metadata, Nested, OnBadValue, PlanOptions, RecordFormat, StreamPlan,
+    airbyte, classify,
 };
 
 struct Random(u64);
@@ -79,6 +79,10 @@ fn run<F: RecordFormat, M: MessageKind>(
     let options = PlanOptions {
         nested,
         on_bad_value,
+        metadata: Metadata {
+            extracted_at: true,
+            version: true,
+        },
         ..PlanOptions::default()
     };
     let plan =
@@ -112,7 +116,7 @@ fn run<F: RecordFormat, M: MessageKind>(
         if number % 1000 == 999 {
             let unplaced = builders.take_unplaced().map_or(0, |batch| batch.num_rows());
             let built = builders.at(0).1.finish();
-            let optional = ["_dativo_changes", "_dativo_extra"];
+            let optional = ["_dativo_changes", "_dativo_extra", "_dativo_extracted_at"];
             let rows = rows(&built);
             let same = |row: &String| {
                 let end = optional

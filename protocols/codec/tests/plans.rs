@@ -441,10 +441,15 @@ fn arrow_schemas_give_plans_too() {
 
 #[test]
 fn properties_named_like_dativo_s_own_columns_get_another_name() {
-    let schema = br#"{"properties":{"_dativo_extra":{"type":"integer"},"_dativo_extra_":{"type":"string"},"_dativo_changes":{}}}"#;
+    let schema = br#"{"properties":{"_dativo_extra":{"type":"integer"},"_dativo_extra_":{"type":"string"},"_dativo_changes":{},"_dativo_version":{}}}"#;
     let keys = ["_dativo_extra".to_owned()];
     let plan = StreamPlan::compile(schema, &keys, &PlanOptions::default()).unwrap();
-    let names = ["_dativo_extra__", "_dativo_extra_", "_dativo_changes_"];
+    let names = [
+        "_dativo_extra__",
+        "_dativo_extra_",
+        "_dativo_changes_",
+        "_dativo_version_",
+    ];
     assert_eq!(
         plan.arrow_schema()
             .fields()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::{options, rejects, rows};
 use dativo_codec::singer::SingerRecords;
 use dativo_codec::{
-    Decoded, LineError, OnBadValue, Outcome, PlanOptions, PushError, StreamId, StreamPlan,
+    Decoded, LineError, Metadata, OnBadValue, Outcome, PlanOptions, PushError, StreamId, StreamPlan,
 };
 
 type Builders = dativo_codec::Builders<SingerRecords>;
@@ -241,4 +241,114 @@ fn removed_builders_are_made_anew_from_a_new_plan() {
     assert_eq!(rows_of(&mut builders, "b").len(), 2);
     assert_eq!(builders.clear().len(), 2);
     assert!(builders.is_empty());
+}
+
+/// Rows of one stream, with the columns of what their lines say about them.
+fn stamped<F: dativo_codec::RecordFormat>(lines: &[&str]) -> Vec<String> {
+    let schema = br#"{"properties":{"id":{"type":"integer"}}}"#;
+    let options = PlanOptions {
+        metadata: Metadata {
+            extracted_at: true,
+            version: true,
+        },
+        on_bad_value: OnBadValue::Null,
+        ..PlanOptions::default()
+    };
+    let plan = Arc::new(StreamPlan::compile(schema, &[], &options).unwrap());
+    let mut builders = dativo_codec::Builders::<F>::new();
+    for (number, line) in lines.iter().enumerate() {
+        builders
+            .decode_line(line.as_bytes(), number as i64, |_| Some(plan.clone()))
+            .unwrap();
+    }
+    rows(&builders.at(0).1.finish())
+}
+
+#[test]
+fn a_row_has_what_its_line_says_about_it_wherever_that_stands() {
+    let at = |second: u32| format!("2024-01-01T02:00:{second:02}+02:00");
+    let lines = [
+        r#"{"type":"RECORD","stream":"a","record":{"id":1}}"#.to_owned(),
+        format!(r#"{{"type":"RECORD","stream":"a","record":{{"id":2}},"time_extracted":"{}","version":7}}"#, at(2)),
+        format!(r#"{{"type":"RECORD","version":8,"stream":"a","time_extracted":"{}","record":{{"id":3}}}}"#, at(3)),
+        format!(r#"{{"type":"RECORD","version":8,"stream":"a","time_extracted":"{}","record":{{"id":4}},"version":9}}"#, at(3)),
+        format!(r#"{{"version":1,"record":{{"id":5}},"t\u0069me_extracted":"{}","stream":"a","type":"RECORD","version":-2}}"#, at(5)),
+        r#"{"type":"RECORD","stream":"a","record":{"id":"x"},"time_extracted":"now","version":"3"}"#.to_owned(),
+        r#"{"type":"RECORD","stream":"a","record":{"id":7},"time_extracted":1700000000,"version":4.0}"#.to_owned(),
+        r#"{"type":"RECORD","stream":"a","record":{"id":8},"time_extracted":null,"version":null}"#.to_owned(),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let stamps: Vec<String> = stamped::<SingerRecords>(&lines)
+        .into_iter()
+        .map(|row| row[row.find("_dativo_extracted_at").unwrap() + 22..].to_owned())
+        .collect();
+    assert_eq!(
+        stamps,
+        [
+            r#"null,"_dativo_version":null}"#,
+            r#""2024-01-01T00:00:02Z","_dativo_version":7}"#,
+            r#""2024-01-01T00:00:03Z","_dativo_version":8}"#,
+            r#""2024-01-01T00:00:03Z","_dativo_version":9}"#,
+            r#""2024-01-01T00:00:05Z","_dativo_version":-2}"#,
+            r#"null,"_dativo_version":null}"#,
+            r#"null,"_dativo_version":4}"#,
+            r#"null,"_dativo_version":null}"#,
+        ]
+    );
+}
+
+#[test]
+fn batches_without_a_version_go_without_the_column() {
+    let line = r#"{"type":"RECORD","stream":"a","record":{"id":1},"version":"new"}"#;
+    assert_eq!(
+        stamped::<SingerRecords>(&[line]),
+        [r#"{"id":1,"_dativo_extracted_at":null}"#]
+    );
+}
+
+#[test]
+fn airbyte_s_milliseconds_are_exact() {
+    let moments = [
+        ("1700000000000", "\"2023-11-14T22:13:20Z\""),
+        ("1700000000000.25", "\"2023-11-14T22:13:20.000250Z\""),
+        ("1.7e12", "\"2023-11-14T22:13:20Z\""),
+        ("-1", "\"1969-12-31T23:59:59.999000Z\""),
+        ("0.0001", "null"),
+        ("9999999999999999", "null"),
+        ("\"1700000000000\"", "null"),
+        ("null", "null"),
+    ];
+    for before in [true, false] {
+        for (given, expected) in moments {
+            let line = if before {
+                format!(
+                    r#"{{"type":"RECORD","record":{{"emitted_at":{given},"stream":"a","data":{{"id":1}}}}}}"#
+                )
+            } else {
+                format!(
+                    r#"{{"type":"RECORD","record":{{"stream":"a","data":{{"id":1}},"emitted_at":{given}}}}}"#
+                )
+            };
+            let row = format!(r#"{{"id":1,"_dativo_extracted_at":{expected}}}"#);
+            let rows = stamped::<dativo_codec::airbyte::AirbyteRecords>(&[&line, &line]);
+            assert_eq!(rows, [row.clone(), row]);
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_taken_back_leave_no_stamp() {
+    let lines = [
+        r#"{"type":"RECORD","stream":"a","record":{"id":1},"version":1}"#,
+        r#"{"type":"RECORD","stream":"a","record":{"id":2},"version":2"#,
+        r#"{"type":"RECORD","stream":"a","record":{"id":3},"version":3,"version":"#,
+        r#"{"type":"RECORD","stream":"a","record":{"id":4}}"#,
+    ];
+    assert_eq!(
+        stamped::<SingerRecords>(&lines),
+        [
+            r#"{"id":1,"_dativo_extracted_at":null,"_dativo_version":1}"#,
+            r#"{"id":4,"_dativo_extracted_at":null,"_dativo_version":null}"#
+        ]
+    );
 }

@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dativo_codec::{Extra, Nested, OnBadValue, StreamId};
+use dativo_codec::{Extra, Metadata, Nested, OnBadValue, StreamId};
 use dativo_stream::{AirbyteInput, Closer, Counters, Decoder, Failure, NewConfigs, Next, Options};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -128,6 +128,7 @@ decoder!(SingerDecoder {
         on_bad_value = "quarantine",
         nested = "json",
         extra = "keep",
+        metadata = None,
         fields = None,
         types = None,
         max_record_bytes = 134_217_728,
@@ -140,6 +141,7 @@ decoder!(SingerDecoder {
         on_bad_value: &str,
         nested: &str,
         extra: &str,
+        metadata: Option<Vec<String>>,
         fields: Option<&Bound<'_, PyMapping>>,
         types: Option<&Bound<'_, PyMapping>>,
         max_record_bytes: usize,
@@ -153,6 +155,7 @@ decoder!(SingerDecoder {
             max_record_bytes,
             memory_budget_bytes,
             threads,
+            metadata: metadata_columns(metadata.unwrap_or_default())?,
             ..choices(on_bad_value, nested, extra, fields, types, by_name)?
         };
         let decoder = Decoder::singer(duplicate(fd)?, options)?;
@@ -170,6 +173,7 @@ decoder!(AirbyteDecoder {
         on_bad_value = "quarantine",
         nested = "json",
         extra = "keep",
+        metadata = None,
         fields = None,
         types = None,
         max_record_bytes = 134_217_728,
@@ -185,6 +189,7 @@ decoder!(AirbyteDecoder {
         on_bad_value: &str,
         nested: &str,
         extra: &str,
+        metadata: Option<Vec<String>>,
         fields: Option<&Bound<'_, PyMapping>>,
         types: Option<&Bound<'_, PyMapping>>,
         max_record_bytes: usize,
@@ -199,6 +204,7 @@ decoder!(AirbyteDecoder {
             max_record_bytes,
             memory_budget_bytes,
             threads,
+            metadata: metadata_columns(metadata.unwrap_or_default())?,
             ..choices(on_bad_value, nested, extra, fields, types, by_identity)?
         };
         let catalog = catalog.filter(|catalog| !catalog.is_empty());
@@ -251,6 +257,23 @@ fn choices(
         types: mapping(types, id, |names| mapping(Some(names.cast()?), text, text))?,
         ..Options::default()
     })
+}
+
+/// The columns beside those of the record, by what they hold.
+fn metadata_columns(names: Vec<String>) -> PyResult<Metadata> {
+    let mut metadata = Metadata::default();
+    for name in names {
+        match name.as_str() {
+            "extracted_at" => metadata.extracted_at = true,
+            "version" => metadata.version = true,
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "`metadata` has `{name}`, expected `extracted_at`, `version`"
+                )));
+            }
+        }
+    }
+    Ok(metadata)
 }
 
 /// A descriptor of our own, so that the caller may close his at any time.

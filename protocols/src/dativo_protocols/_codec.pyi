@@ -54,6 +54,9 @@ class SingerDecoder:
             or `fail`.
         nested: `json` (objects and arrays as JSON text, exact as sent) or `struct` for those with a known shape.
         extra: `keep` properties outside the schema in `_dativo_extra`, or `drop` them.
+        metadata: Columns beside those of the record. `extracted_at`: each batch has `_dativo_extracted_at`, timestamp[us, UTC],
+            the record's `time_extracted`; null where that is absent or no date-time. `version`: batches have `_dativo_version`,
+            int64, null where a record has none; a batch of which no record has one goes without.
         fields: Per stream, the properties to keep; a stream that is missing keeps all. Key properties are always kept.
         types: Per stream and column, a type that beats the schema's, such as `decimal(38,10)`, `json`, `string`.
         max_record_bytes: A longer line is an error that names the stream and this limit.
@@ -72,6 +75,7 @@ class SingerDecoder:
         on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine",
         nested: Literal["json", "struct"] = "json",
         extra: Literal["keep", "drop"] = "keep",
+        metadata: Sequence[Literal["extracted_at", "version"]] | None = None,
         fields: Mapping[str, Sequence[str]] | None = None,
         types: Mapping[str, Mapping[str, str]] | None = None,
         max_record_bytes: int = 134_217_728,
@@ -135,6 +139,7 @@ class AirbyteDecoder:
         catalog: The ConfiguredAirbyteCatalog as handed to the source. None or empty where it is not to read: a RECORD is an
             error then.
         state: The state handed to the source: a list of states, or a bare LEGACY one.
+        metadata: As in `SingerDecoder`; `extracted_at` is the record's `emitted_at`, and there are no versions.
         fields: Per stream, the properties to keep; a stream that is missing keeps all.
         types: Per stream and column, a type that beats the schema's.
 
@@ -154,6 +159,7 @@ class AirbyteDecoder:
         on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine",
         nested: Literal["json", "struct"] = "json",
         extra: Literal["keep", "drop"] = "keep",
+        metadata: Sequence[Literal["extracted_at", "version"]] | None = None,
         fields: Mapping[StreamId, Sequence[str]] | None = None,
         types: Mapping[StreamId, Mapping[str, str]] | None = None,
         max_record_bytes: int = 134_217_728,

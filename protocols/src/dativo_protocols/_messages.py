@@ -111,7 +111,8 @@ class Schema:
 
     Attributes:
         data: The Arrow schema of the batches that follow. `_dativo_extra` and `_dativo_changes` (JSON text) are not in it:
-            a batch has them only where needed.
+            a batch has them only where needed, behind these columns, and so `_dativo_version`. `_dativo_extracted_at` is in it
+            where it was asked for; a batch has it behind `_dativo_changes`.
         json_schema: The JSON Schema exactly as sent; of Airbyte sources, as it stands in the configured catalog.
         primary_key: Singer's `key_properties`; the configured catalog's primary key, else the source's own.
         cursor: `bookmark_properties`; the configured catalog's cursor, else the source's default.

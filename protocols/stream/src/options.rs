@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dativo_codec::{Extra, Nested, OnBadValue, PlanOptions, StreamId};
+use dativo_codec::{Extra, Metadata, Nested, OnBadValue, PlanOptions, StreamId};
 
 /// Choices for a [`crate::Decoder`].
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Options {
     pub nested: Nested,
     /// What becomes of properties outside the schema.
     pub extra: Extra,
+    /// Columns beside those of the record.
+    pub metadata: Metadata,
     /// Properties to keep, by stream; a stream that is missing keeps all.
     pub fields: HashMap<StreamId, HashSet<String>>,
     /// Types that beat the schema, by stream and column.
@@ -31,6 +33,7 @@ impl Default for Options {
             on_bad_value: OnBadValue::default(),
             nested: Nested::default(),
             extra: Extra::default(),
+            metadata: Metadata::default(),
             fields: HashMap::new(),
             types: HashMap::new(),
             max_record_bytes: 128 << 20,
@@ -47,6 +50,7 @@ impl Options {
             nested: self.nested,
             extra: self.extra,
             on_bad_value: self.on_bad_value,
+            metadata: self.metadata,
             fields: self.fields.get(stream).cloned(),
             types: self.types.get(stream).cloned().unwrap_or_default(),
             ..PlanOptions::default()

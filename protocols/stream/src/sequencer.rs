@@ -458,7 +458,7 @@ pub(crate) fn announcement(
 ) -> Item {
     let event = Event::Schema {
         stream: stream.clone(),
-        schema: Arc::clone(plan.arrow_schema()),
+        schema: plan.announced_schema(),
         json_schema: json_schema.to_vec(),
         primary_key: plan.key_properties().to_vec(),
         cursor: cursor.iter().map(|name| plan.column_of(name)).collect(),

@@ -253,7 +253,7 @@ impl<P: Protocol> Worker<P> {
                 .at(self.seen.len())
                 .1
                 .plan()
-                .arrow_schema()
+                .announced_schema()
                 .fields()
                 .len();
             self.seen.push((0, 9 * columns));
@@ -276,7 +276,7 @@ impl<P: Protocol> Worker<P> {
             Some(builder) if Arc::ptr_eq(builder.plan(), plan) => builder,
             _ => BatchBuilder::new(Arc::clone(plan)),
         };
-        let width = 9 * plan.arrow_schema().fields().len();
+        let width = 9 * plan.announced_schema().fields().len();
         let (mut number, mut start, mut seen, mut estimate) = (first_line, 0, 0, 0);
         let mut failure = None;
         while start < chunk.len() {

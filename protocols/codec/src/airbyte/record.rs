@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use crate::batch::BatchBuilder;
 use crate::json::{Broken, Cursor};
 use crate::lines::{
-    Envelope, Head, Named, Parts, RecordFormat, elements, plain_text, string_value, values_before,
+    Envelope, Head, Named, Parts, RecordFormat, elements, next_key, plain_text, string_value,
+    values_before,
 };
+use crate::stamps::{Moment, Stamps};
 use crate::stream_id::StreamId;
 
 /// Property of `_dativo_extra` that keeps a record's file reference.
@@ -32,11 +34,14 @@ impl RecordFormat for AirbyteRecords {
         let mut at = Cursor::new(line, 0);
         let [kind] = values_before(&mut at, ["type"], "record")?;
         let is_record = string_value(&line[kind?])?.eq_ignore_ascii_case("RECORD");
-        let [stream, namespace, meta, file] = values_before(
-            &mut at,
-            ["stream", "namespace", "meta", "file_reference"],
-            "data",
-        )?;
+        let keys = [
+            "stream",
+            "namespace",
+            "meta",
+            "file_reference",
+            "emitted_at",
+        ];
+        let [stream, namespace, meta, file, emitted_at] = values_before(&mut at, keys, "data")?;
         if meta.is_some() || file.is_some() {
             return None;
         }
@@ -49,12 +54,19 @@ impl RecordFormat for AirbyteRecords {
         is_record.then_some(Head {
             name,
             named,
+            stamped: emitted_at.is_some(),
             record: at.pos,
         })
     }
 
     #[inline]
-    fn rest(line: &[u8], end: usize, stream: &StreamId, named: &Named) -> Result<Beside, Broken> {
+    fn rest(
+        line: &[u8],
+        end: usize,
+        stream: &StreamId,
+        named: &Named,
+        mut stamps: Option<&mut Stamps>,
+    ) -> Result<Beside, Broken> {
         let mut at = Cursor::new(line, end);
         let mut beside = Beside::default();
         let mut said = *named != Named::Behind;
@@ -72,6 +84,11 @@ impl RecordFormat for AirbyteRecords {
                 }
                 b"meta" => beside.meta = Some(value),
                 b"file_reference" => beside.file_reference = Some(value),
+                b"emitted_at" => {
+                    if let Some(stamps) = &mut stamps {
+                        stamps.extracted_at = Some(Moment::Millis(value));
+                    }
+                }
                 _ => {}
             }
         }
@@ -168,26 +185,20 @@ impl RecordFormat for AirbyteRecords {
         }
         Ok(())
     }
-}
 
-/// From behind a value to the next value of the same object; `None` behind the object's end. Names with escapes could be any.
-#[inline]
-fn next_key<'l>(at: &mut Cursor<'l>) -> Result<Option<&'l [u8]>, Broken> {
-    at.skip_space();
-    match at.byte() {
-        b'}' => {
-            at.pos += 1;
-            return Ok(None);
+    fn stamps(line: &[u8]) -> Stamps {
+        let (outer, _) = Envelope::read(line, ["record"]);
+        let [Some(record)] = outer.values else {
+            return Stamps::default();
+        };
+        let (inner, _) = Envelope::read(&line[record.clone()], ["emitted_at"]);
+        let [emitted_at] = inner.values;
+        Stamps {
+            extracted_at: emitted_at
+                .map(|range| Moment::Millis(record.start + range.start..record.start + range.end)),
+            version: None,
         }
-        b',' => at.pos += 1,
-        _ => return Err(Broken::ExpectedCommaOrBrace),
     }
-    at.skip_space();
-    let key = at.key()?;
-    if key.span.escaped {
-        return Err(Broken::BadName);
-    }
-    Ok(Some(key.span.raw))
 }
 
 fn is_namespace(json: &[u8], namespace: Option<&str>) -> bool {

@@ -18,6 +18,7 @@ use crate::keys::{END, KeyReader, START, name_text};
 use crate::optional::OptionalColumn;
 use crate::plan::{Extra, StreamPlan};
 use crate::rejects::RejectsBuilder;
+use crate::stamps::{StampColumns, Stamps};
 use crate::{CHANGES_COLUMN, EXTRA_COLUMN};
 
 /// Collects records of one stream.
@@ -36,6 +37,7 @@ pub struct BatchBuilder {
     outside: Vec<u8>,
     extra: OptionalColumn,
     changes: OptionalColumn,
+    stamps: StampColumns,
     rejects: RejectsBuilder,
     scratch: Scratch,
     /// More than any offset of the batch can be.
@@ -68,6 +70,7 @@ impl BatchBuilder {
             outside: Vec::new(),
             extra: OptionalColumn::new(EXTRA_COLUMN, "extra"),
             changes: OptionalColumn::new(CHANGES_COLUMN, "changes"),
+            stamps: StampColumns::new(plan.metadata),
             rejects: RejectsBuilder::default(),
             scratch: Scratch::default(),
             bytes_in: 0,
@@ -311,6 +314,18 @@ impl BatchBuilder {
         self.changes.push(row, &text);
     }
 
+    #[inline(always)]
+    pub(crate) fn wants_stamps(&self) -> bool {
+        self.stamps.are_wanted()
+    }
+
+    /// Gives the row just pushed what its line says about it.
+    pub(crate) fn stamp(&mut self, stamps: &Stamps, line: &[u8]) {
+        if let Some(row) = self.rows.checked_sub(1) {
+            self.stamps.push(row, stamps, line);
+        }
+    }
+
     /// Keeps a value beside the properties outside the schema of the row just pushed. `name` is JSON, with its quotes.
     #[cold]
     pub(crate) fn keep_beside(&mut self, name: &[u8], raw: &[u8]) {
@@ -356,6 +371,7 @@ impl BatchBuilder {
             .for_each(|column| column.truncate(self.rows));
         self.extra.truncate(self.rows);
         self.changes.truncate(self.rows);
+        self.stamps.truncate(self.rows);
         self.scratch.outside = false;
         self.scratch.nested = None;
     }
@@ -373,7 +389,7 @@ impl BatchBuilder {
     /// Size of what is collected, in bytes of Arrow buffers (rows and rejects). Takes time proportional to the columns:
     /// ask every some hundred rows, not every row.
     pub fn nbytes(&self) -> usize {
-        let optional = self.extra.nbytes() + self.changes.nbytes();
+        let optional = self.extra.nbytes() + self.changes.nbytes() + self.stamps.nbytes();
         self.columns.iter().map(Column::nbytes).sum::<usize>() + optional + self.rejects.nbytes()
     }
 
@@ -394,13 +410,19 @@ impl BatchBuilder {
     fn finish_rows(&mut self, rows: usize) -> RecordBatch {
         let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(Column::finish).collect();
         let mut schema = self.plan.arrow_schema().clone();
-        for optional in [&mut self.extra, &mut self.changes] {
-            if let Some((field, array)) = optional.finish(rows) {
-                let mut fields = schema.fields().to_vec();
+        let optional = [&mut self.extra, &mut self.changes];
+        let mut beside: Vec<_> = optional
+            .into_iter()
+            .filter_map(|column| column.finish(rows))
+            .collect();
+        beside.extend(self.stamps.finish(rows));
+        if !beside.is_empty() {
+            let mut fields = schema.fields().to_vec();
+            for (field, array) in beside {
                 fields.push(field);
-                schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
                 arrays.push(array);
             }
+            schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(schema, arrays, &options)

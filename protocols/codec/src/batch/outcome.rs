@@ -44,7 +44,7 @@ pub enum PushError {
 #[derive(Debug)]
 pub struct Built {
     /// Rows, in the order pushed. The plan's schema, followed by `_dativo_extra` and `_dativo_changes` (utf8, `arrow.json`)
-    /// where a row of this batch needs them.
+    /// where a row of this batch needs them, and by what the plan's [`crate::Metadata`] asks for.
     pub batch: Option<RecordBatch>,
     /// Columns `line` int64, `column` utf8 (null: the whole record), `reason` utf8, `record` binary.
     pub rejects: Option<RecordBatch>,

@@ -40,6 +40,15 @@ impl<T: Copy + Default> Fixed<T> {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether a row is not null.
+    pub(crate) fn has_values(&self) -> bool {
+        self.validity.has_values()
+    }
+
     #[inline(always)]
     pub(crate) fn push(&mut self, value: T) {
         self.values.push(value);

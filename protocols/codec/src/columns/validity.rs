@@ -61,6 +61,14 @@ impl Validity {
         }
     }
 
+    /// Whether a row has a value.
+    pub(crate) fn has_values(&self) -> bool {
+        match self.bits.is_empty() {
+            true => self.len > 0,
+            false => self.bits.iter().any(|bits| *bits != 0),
+        }
+    }
+
     pub(crate) fn nbytes(&self) -> usize {
         self.bits.len()
     }

@@ -12,6 +12,7 @@ use crate::batch::{BatchBuilder, Outcome, PushError, without_line_break};
 use crate::json::Broken;
 use crate::plan::StreamPlan;
 use crate::rejects::RejectsBuilder;
+use crate::stamps::Stamps;
 use crate::stream_id::StreamId;
 
 /// How a protocol writes RECORD lines.
@@ -23,12 +24,13 @@ pub trait RecordFormat: fmt::Debug + Default + Send + 'static {
     fn head(line: &[u8]) -> Option<Head>;
 
     /// Reads what comes behind the record of `stream`, to the end of the line. Whatever could change what the line means is an
-    /// error here.
+    /// error here. `stamps` gets what is said there about the row.
     fn rest(
         line: &[u8],
         end: usize,
         stream: &StreamId,
         named: &Named,
+        stamps: Option<&mut Stamps>,
     ) -> Result<Self::Beside, Broken>;
 
     /// All parts of a line of any shape.
@@ -40,6 +42,9 @@ pub trait RecordFormat: fmt::Debug + Default + Send + 'static {
         line: &[u8],
         builder: &mut BatchBuilder,
     ) -> Result<(), String>;
+
+    /// What a whole line of any shape says about its row.
+    fn stamps(line: &[u8]) -> Stamps;
 }
 
 /// A RECORD line, taken apart.
@@ -132,9 +137,15 @@ impl<F: RecordFormat> Builders<F> {
                     outcome: pushed.outcome,
                 });
             }
-            match F::rest(line, pushed.end, stream, &self.opening.named) {
+            let mut stamps = builder.wants_stamps().then(Stamps::default);
+            let named = &self.opening.named;
+            match F::rest(line, pushed.end, stream, named, stamps.as_mut()) {
                 Ok(beside) => {
-                    return self.finish_row(place, pushed.outcome, &beside, line, line_number);
+                    if self.opening.stamped && stamps.is_some() {
+                        stamps = Some(F::stamps(line));
+                    }
+                    let beside = (beside, stamps);
+                    return self.finish_row(place, pushed.outcome, beside, line, line_number);
                 }
                 // Whatever is unusual behind the record: the slow way decides about the line as a whole.
                 Err(_) => builder.rollback_last(),
@@ -197,16 +208,19 @@ impl<F: RecordFormat> Builders<F> {
         &mut self,
         place: usize,
         outcome: Outcome,
-        beside: &F::Beside,
+        (beside, stamps): (F::Beside, Option<Stamps>),
         line: &[u8],
         line_number: i64,
     ) -> Result<Decoded, LineError> {
         let builder = &mut self.streams[place].1;
-        if outcome == Outcome::Row
-            && let Err(reason) = F::finish_row(beside, line, builder)
-        {
-            builder.rollback_last();
-            return self.reject(place, &reason, line, line_number);
+        if outcome == Outcome::Row {
+            if let Err(reason) = F::finish_row(&beside, line, builder) {
+                builder.rollback_last();
+                return self.reject(place, &reason, line, line_number);
+            }
+            if let Some(stamps) = stamps {
+                builder.stamp(&stamps, line);
+            }
         }
         Ok(Decoded {
             builder: Some(place),
@@ -276,11 +290,13 @@ impl<F: RecordFormat> Builders<F> {
         if let Some(head) = F::head(line) {
             self.learn(line, &head, place);
         }
-        match self.streams[place]
-            .1
-            .push_within(line, start, line, line_number)
-        {
-            Ok(pushed) => self.finish_row(place, pushed.outcome, &beside, line, line_number),
+        let builder = &mut self.streams[place].1;
+        match builder.push_within(line, start, line, line_number) {
+            Ok(pushed) => {
+                let stamps = builder.wants_stamps().then(|| F::stamps(line));
+                let beside = (beside, stamps);
+                self.finish_row(place, pushed.outcome, beside, line, line_number)
+            }
             Err(error) => Err(self.refused(place, error)),
         }
     }

@@ -9,5 +9,5 @@ pub(crate) use builders::Parts;
 pub use builders::{Builders, Decoded, LineError, RecordFormat};
 pub use classify::{LineKind, MessageKind, classify};
 pub use envelope::MessageError;
-pub(crate) use envelope::{Envelope, elements, string_value};
-pub(crate) use opening::{Head, Named, Opening, plain_text, values_before};
+pub(crate) use envelope::{Envelope, elements, integer_value, string_value};
+pub(crate) use opening::{Head, Named, Opening, next_key, plain_text, values_before};

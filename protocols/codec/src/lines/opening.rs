@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::json::{Cursor, plain_run};
+use crate::json::{Broken, Cursor, plain_run};
 use crate::stream_id::StreamId;
 
 /// Where a RECORD line says its namespace.
@@ -33,6 +33,8 @@ pub struct Head {
     /// The name of the stream, without its quotes; no escapes in it.
     pub(crate) name: Range<usize>,
     pub(crate) named: Named,
+    /// Something that [`crate::Stamps`] tell stands before the record.
+    pub(crate) stamped: bool,
     /// Where the record starts.
     pub(crate) record: usize,
 }
@@ -43,6 +45,7 @@ pub(crate) struct Opening {
     before: Vec<u8>,
     between: Vec<u8>,
     pub named: Named,
+    pub stamped: bool,
 }
 
 impl Opening {
@@ -68,6 +71,7 @@ impl Opening {
         self.between
             .extend_from_slice(&line[head.name.end..head.record]);
         self.named.clone_from(&head.named);
+        self.stamped = head.stamped;
     }
 }
 
@@ -113,4 +117,24 @@ pub(crate) fn plain_text(line: &[u8], value: &Range<usize>) -> Option<Range<usiz
     let inner = value.start + 1..value.end.checked_sub(1)?;
     let text = line.get(inner.clone())?;
     (line[value.start] == b'"' && !text.contains(&b'\\')).then_some(inner)
+}
+
+/// From behind a value to the next value of the same object; `None` behind the object's end. Names with escapes could be any.
+#[inline]
+pub(crate) fn next_key<'l>(at: &mut Cursor<'l>) -> Result<Option<&'l [u8]>, Broken> {
+    at.skip_space();
+    match at.byte() {
+        b'}' => {
+            at.pos += 1;
+            return Ok(None);
+        }
+        b',' => at.pos += 1,
+        _ => return Err(Broken::ExpectedCommaOrBrace),
+    }
+    at.skip_space();
+    let key = at.key()?;
+    if key.span.escaped {
+        return Err(Broken::BadName);
+    }
+    Ok(Some(key.span.raw))
 }

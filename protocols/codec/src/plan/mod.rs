@@ -12,11 +12,12 @@ use arrow_schema::{Schema, SchemaRef};
 use serde_json::Value;
 
 use self::json_schema::{Property, SchemaReader};
-pub use self::options::{Extra, Nested, OnBadValue, PlanOptions};
+pub use self::options::{Extra, Metadata, Nested, OnBadValue, PlanOptions};
 pub(crate) use self::types::{ColumnType, Leniency, Shape, json_metadata};
 use crate::keys::KeyTable;
+use crate::stamps::extracted_at_field;
 use crate::unify::ROLE_KEY;
-use crate::{CHANGES_COLUMN, EXTRA_COLUMN};
+use crate::{CHANGES_COLUMN, EXTRA_COLUMN, EXTRACTED_AT_COLUMN, VERSION_COLUMN};
 
 /// A schema that gives no plan.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,7 @@ pub struct StreamPlan {
     pub(crate) keys: Arc<KeyTable>,
     pub(crate) extra: Extra,
     pub(crate) on_bad_value: OnBadValue,
+    pub(crate) metadata: Metadata,
 }
 
 /// One column.
@@ -88,8 +90,9 @@ pub(crate) struct ColumnPlan {
 impl StreamPlan {
     /// The plan for records that follow `json_schema` (the JSON text of a JSON Schema, draft 4 to 2020-12).
     ///
-    /// Columns come in the order of `properties`, under their names; `_dativo_extra` and `_dativo_changes`, which are the names of
-    /// the optional columns, get a `_` at their end. A key property the schema does not describe follows as JSON text.
+    /// Columns come in the order of `properties`, under their names; those that are named like the columns beside them
+    /// (`_dativo_extra`, `_dativo_changes`, `_dativo_extracted_at`, `_dativo_version`) get a `_` at their end, whether the batches have
+    /// these or not. A key property the schema does not describe follows as JSON text.
     /// Every field is nullable but those of `key_properties`: taps break their own `required`, and a primary key is what
     /// targets rely on ([`PlanOptions::nullable_keys`] makes these nullable too). Options may name properties that the schema does not have; they have no effect.
     ///
@@ -155,7 +158,7 @@ impl StreamPlan {
                 required: is_key && !options.nullable_keys,
             });
         }
-        Ok(Self::new(
+        let plan = Self::new(
             columns,
             &skipped,
             key_properties
@@ -164,7 +167,11 @@ impl StreamPlan {
                 .collect(),
             options.extra,
             options.on_bad_value,
-        ))
+        );
+        Ok(Self {
+            metadata: options.metadata,
+            ..plan
+        })
     }
 
     fn new(
@@ -192,6 +199,7 @@ impl StreamPlan {
             keys,
             extra,
             on_bad_value,
+            metadata: Metadata::default(),
         }
     }
 
@@ -270,9 +278,22 @@ impl StreamPlan {
         Self { extra, ..self }
     }
 
-    /// The schema of the batches, without the optional columns.
+    /// The schema of the batches, without the columns beside those of the record.
     pub fn arrow_schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// The columns that every batch has: those of the record, and `_dativo_extracted_at` where it is wanted.
+    pub fn announced_schema(&self) -> SchemaRef {
+        if !self.metadata.extracted_at {
+            return self.schema.clone();
+        }
+        let mut fields = self.schema.fields().to_vec();
+        fields.push(extracted_at_field());
+        Arc::new(Schema::new_with_metadata(
+            fields,
+            self.schema.metadata().clone(),
+        ))
     }
 
     /// The column that holds a property; a name that no column holds stays as it is.
@@ -288,14 +309,19 @@ impl StreamPlan {
     }
 }
 
+/// Columns beside those of the record.
+const OWN: [&str; 4] = [
+    EXTRA_COLUMN,
+    CHANGES_COLUMN,
+    EXTRACTED_AT_COLUMN,
+    VERSION_COLUMN,
+];
+
 /// The column for a property: its own name, unless one of Dativo's columns has it. Then it gets a `_` at its end, and more until
 /// no other property of the stream is called so.
 fn column_name(property: &str, properties: &HashSet<String>) -> String {
     let mut name = property.to_owned();
-    while name == EXTRA_COLUMN
-        || name == CHANGES_COLUMN
-        || (name != property && properties.contains(&name))
-    {
+    while OWN.contains(&name.as_str()) || (name != property && properties.contains(&name)) {
         name.push('_');
     }
     name

@@ -35,6 +35,16 @@ pub enum OnBadValue {
     Fail,
 }
 
+/// Which columns a row gets beside its record's, from what its line says about it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// `_dativo_extracted_at`, timestamp[us, UTC]: Singer's `time_extracted`, Airbyte's `emitted_at`; null where that is absent or
+    /// cannot be read.
+    pub extracted_at: bool,
+    /// `_dativo_version`, int64: Singer's `version`. A batch of which no row has one goes without the column.
+    pub version: bool,
+}
+
 /// Choices for [`crate::StreamPlan::compile`].
 #[derive(Debug, Clone, Default)]
 pub struct PlanOptions {
@@ -48,6 +58,8 @@ pub struct PlanOptions {
     pub fields: Option<HashSet<String>>,
     /// Whether key properties may be null or absent, as others may.
     pub nullable_keys: bool,
+    /// Columns beside those of the record.
+    pub metadata: Metadata,
     /// Types that beat the schema, by column: `int64`, `float64`, `bool`, `string` (takes numbers and booleans as their exact
     /// text), `json`, `date`, `timestamp`, `time`, `binary`, `decimal(p,s)`.
     pub types: HashMap<String, String>,

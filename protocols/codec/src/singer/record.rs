@@ -3,8 +3,9 @@
 use crate::batch::BatchBuilder;
 use crate::json::{Broken, Cursor};
 use crate::lines::{
-    Envelope, Head, Named, Parts, RecordFormat, plain_text, string_value, values_before,
+    Envelope, Head, Named, Parts, RecordFormat, next_key, plain_text, string_value, values_before,
 };
+use crate::stamps::{Moment, Stamps};
 use crate::stream_id::StreamId;
 
 /// `{"type":"RECORD","stream":…,"record":{…}}`, with other keys around.
@@ -13,40 +14,49 @@ pub struct SingerRecords;
 
 /// The keys that make a RECORD, in the order in which [`Envelope`] has them.
 const KEYS: [&str; 3] = ["type", "stream", "record"];
+/// The keys beside a record that say something about its row.
+const STAMPS: [&str; 2] = ["time_extracted", "version"];
 
 impl RecordFormat for SingerRecords {
     type Beside = ();
 
     fn head(line: &[u8]) -> Option<Head> {
         let mut at = Cursor::new(line, 0);
-        let [kind, stream] = values_before(&mut at, ["type", "stream"], "record")?;
+        let keys = ["type", "stream", STAMPS[0], STAMPS[1]];
+        let [kind, stream, time_extracted, version] = values_before(&mut at, keys, "record")?;
         let is_record = string_value(&line[kind?])?.eq_ignore_ascii_case("RECORD");
         let name = plain_text(line, &stream?)?;
         is_record.then_some(Head {
             name,
             named: Named::Behind,
+            stamped: time_extracted.is_some() || version.is_some(),
             record: at.pos,
         })
     }
 
     #[inline]
-    fn rest(line: &[u8], end: usize, _: &StreamId, _: &Named) -> Result<(), Broken> {
+    fn rest(
+        line: &[u8],
+        end: usize,
+        _: &StreamId,
+        _: &Named,
+        mut stamps: Option<&mut Stamps>,
+    ) -> Result<(), Broken> {
         let mut at = Cursor::new(line, end);
-        loop {
-            at.skip_space();
-            match at.byte() {
-                b'}' => break,
-                b',' => at.pos += 1,
-                _ => return Err(Broken::ExpectedCommaOrBrace),
-            }
-            at.skip_space();
-            let key = at.key()?;
-            if key.span.escaped || KEYS.iter().any(|name| name.as_bytes() == key.span.raw) {
+        while let Some(key) = next_key(&mut at)? {
+            if KEYS.iter().any(|name| name.as_bytes() == key) {
                 return Err(Broken::BadName);
             }
+            let start = at.pos;
             at.skip()?;
+            if let Some(stamps) = &mut stamps {
+                match key {
+                    b"time_extracted" => stamps.extracted_at = Some(Moment::Text(start..at.pos)),
+                    b"version" => stamps.version = Some(start..at.pos),
+                    _ => {}
+                }
+            }
         }
-        at.pos += 1;
         at.expect_end()
     }
 
@@ -69,6 +79,15 @@ impl RecordFormat for SingerRecords {
     #[inline]
     fn finish_row((): &(), _: &[u8], _: &mut BatchBuilder) -> Result<(), String> {
         Ok(())
+    }
+
+    fn stamps(line: &[u8]) -> Stamps {
+        let (envelope, _) = Envelope::read(line, STAMPS);
+        let [time_extracted, version] = envelope.values;
+        Stamps {
+            extracted_at: time_extracted.map(Moment::Text),
+            version,
+        }
     }
 }
 
