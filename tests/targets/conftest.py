@@ -1,4 +1,4 @@
-"""An S3 server for the file targets, one a test process."""
+"""An S3 server for the file targets and a PostgreSQL, one each a test process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.seaweedfs import S3Server, seaweedfs
 
 
@@ -31,3 +32,9 @@ def bucket(s3: S3Server) -> dict[str, Any]:
             "retry_timeout_seconds": 5,
         },
     }
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
