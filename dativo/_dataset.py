@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from dativo_protocols import StreamId
@@ -19,21 +19,32 @@ from dativo.targets._place import open_store
 from dativo.targets._steps import conform_through, stages
 from dativo.targets._store import Store
 
+if TYPE_CHECKING:
+    from dativo.keys import Keyring
+
 __all__ = ["Dataset", "Rows", "dataset"]
 
 
-def dataset(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Dataset:
+def dataset(
+    path: str | Path, storage_options: Mapping[str, Any] | None = None, *, keys: Mapping[str, Any] | Keyring | None = None
+) -> Dataset:
     """The dataset that a file target keeps at `path`, as it is now; later commits need another call.
 
     Args:
         path: A directory, or the URL of a place in an object store.
         storage_options: How to reach the object store; the same keys as in a job.
+        keys: For encrypted files: the target's `encryption` or only its `kms`, or a `dativo.keys.Keyring`; `docs/encryption.md`.
 
     Raises:
         ConfigError: No target has ever written there, or an option is not valid.
         TargetError: The commit log is damaged, or the store cannot be reached.
     """
-    return Dataset(open_store(path, storage_options))
+    store = open_store(path, storage_options)
+    if keys is not None:
+        from dativo.targets._encryption import with_keys
+
+        store = with_keys(store, keys)
+    return Dataset(store)
 
 
 class Rows:

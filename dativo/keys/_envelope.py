@@ -18,8 +18,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from dativo_protocols.errors import TargetError
 
@@ -86,15 +86,28 @@ class EnvelopeWriter:
         self._chunk += 1
 
 
-class EnvelopeReader:
-    """The content of an encrypted file, verified chunk by chunk before any of it is given out.
+class Source(Protocol):
+    """A file of ciphertext that can be read anywhere."""
 
-    Content that has been read is genuine, but only a `read` that returns nothing says that it was all.
+    def read(self, size: int = ..., /) -> bytes: ...
+
+    def tell(self) -> int: ...
+
+    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+
+
+class EnvelopeReader:
+    """The content of an encrypted file, to be read anywhere in it; each chunk is verified before any of it is given out.
+
+    What has been read is genuine and in its place. That nothing is missing behind it is known when the end has been read.
+
+    Attributes:
+        nbytes: Of the content.
     """
 
     closed = False
 
-    def __init__(self, source: BinaryIO, keys: Keyring, purpose: Purpose) -> None:
+    def __init__(self, source: Source, keys: Keyring, purpose: Purpose) -> None:
         self._source = source
         self._head, header = read_header(source)
         try:
@@ -104,11 +117,16 @@ class EnvelopeReader:
             sealed = json.dumps(header["key"])
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged("its header is not one of Dativo") from error
+        # Not what `seek` returns: pyarrow's files return the offset that they were given.
+        source.seek(0, os.SEEK_END)
+        encrypted = source.tell() - len(self._head)
+        self._chunks = -(-encrypted // (self._size + TAG_BYTES))
+        self.nbytes = encrypted - self._chunks * TAG_BYTES
+        if encrypted < TAG_BYTES or encrypted % (self._size + TAG_BYTES) in range(1, TAG_BYTES):
+            raise _damaged("it ends within a chunk")
         self._cipher = aesgcm(keys.unseal(sealed, purpose))
-        self._chunk = 0
-        self._ahead = self._fetch()
-        self._ready = b""
-        self._ended = False
+        self._at = 0
+        self._open: tuple[int, bytes] = (-1, b"")
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, all that are left when it is negative; nothing at the end.
@@ -116,39 +134,60 @@ class EnvelopeReader:
         Raises:
             TargetError: The file was changed or cut off.
         """
-        if size < 0:
-            return b"".join(iter(lambda: self.read(1 << 20), b""))
-        while not self._ready and not self._ended:
-            self._ready = self._open()
-        taken, self._ready = self._ready[:size], self._ready[size:]
-        return taken
+        wanted = self.nbytes - self._at if size < 0 else min(size, self.nbytes - self._at)
+        parts = []
+        while wanted > 0:
+            number, offset = divmod(self._at, self._size)
+            part = self._chunk(number)[offset : offset + wanted]
+            parts.append(part)
+            self._at += len(part)
+            wanted -= len(part)
+        if self._at >= self.nbytes:
+            self._chunk(self._chunks - 1)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def chunks(self) -> Iterator[bytes]:
-        """What is left, piece by piece."""
-        while data := self.read(self._size):
-            yield data
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Goes to a place of the content, and returns it."""
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.nbytes}[whence])
+        return self._at
 
-    def _open(self) -> bytes:
+    def tell(self) -> int:
+        """Where the next `read` begins."""
+        return self._at
+
+    def size(self) -> int:
+        """As `nbytes`, for pyarrow."""
+        return self.nbytes
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def close(self) -> None:
+        """Forgets the chunk that is open; the source stays the caller's to close."""
+        self.closed = True
+        self._open = (-1, b"")
+
+    def _chunk(self, number: int) -> bytes:
         from cryptography.exceptions import InvalidTag
 
-        chunk, self._ahead = self._ahead, self._fetch()
-        self._ended = not self._ahead
-        try:
-            plain = bytes(self._cipher.decrypt(_nonce(self._chunk, self._ended), chunk, self._head))
-        except (InvalidTag, ValueError) as error:
-            raise _damaged(f"chunk {self._chunk} was changed, moved, or is where the file was cut off") from error
-        self._chunk += 1
-        return plain
-
-    def _fetch(self) -> bytes:
-        parts, wanted = [], self._size + TAG_BYTES
-        while wanted and (part := self._source.read(wanted)):
-            parts.append(part)
-            wanted -= len(part)
-        return b"".join(parts)
+        if self._open[0] != number:
+            step = self._size + TAG_BYTES
+            self._source.seek(len(self._head) + number * step)
+            sealed = _up_to(self._source.read, step)
+            try:
+                plain = self._cipher.decrypt(_nonce(number, number == self._chunks - 1), sealed, self._head)
+            except (InvalidTag, ValueError) as error:
+                raise _damaged(f"chunk {number} was changed, moved, or is where the file was cut off") from error
+            self._open = (number, bytes(plain))
+        return self._open[1]
 
 
-def read_header(source: BinaryIO) -> tuple[bytes, dict[str, Any]]:
+def read_header(source: Source) -> tuple[bytes, dict[str, Any]]:
     """The head's bytes and the header in them.
 
     Raises:
@@ -171,10 +210,19 @@ def read_header(source: BinaryIO) -> tuple[bytes, dict[str, Any]]:
 
 
 def _exactly(read: Callable[[int], bytes], size: int) -> bytes:
-    data = read(size)
+    data = _up_to(read, size)
     if len(data) != size:
         raise _damaged("it ends within its header")
     return data
+
+
+def _up_to(read: Callable[[int], bytes], size: int) -> bytes:
+    """As many bytes as there are, also where one `read` gives fewer."""
+    parts = []
+    while size and (part := read(size)):
+        parts.append(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _nonce(chunk: int, last: bool) -> bytes:

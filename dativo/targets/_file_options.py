@@ -27,17 +27,16 @@ COMMON_OPTIONS: Mapping[str, FileOption] = {
     "keep_replaced_seconds": FileOption(900, least=0),
 }
 
-
 def read_options(config: Mapping[str, Any], own: Mapping[str, FileOption]) -> tuple[Store, dict[str, Any]]:
-    """The dataset's store, and a value for each common option and each of the format's own.
+    """The dataset's store, and a value for each common option and each of the format's own; `encryption` as it is, or None.
 
     Raises:
         ConfigError: A key is unknown or missing, or a value is not valid.
     """
     known = {**COMMON_OPTIONS, **own}
     for key in config:
-        if key not in ("path", "storage_options") and key not in known:
-            valid = ", ".join(f"`{key}`" for key in ("path", "storage_options", *known))
+        if key not in ("path", "storage_options", "encryption") and key not in known:
+            valid = ", ".join(f"`{key}`" for key in ("path", "storage_options", *known, "encryption"))
             raise ConfigError(
                 f"unknown key `{key}` in the target's configuration", hint=f"valid keys: {valid}", facts={"key": key}
             )
@@ -50,6 +49,7 @@ def read_options(config: Mapping[str, Any], own: Mapping[str, FileOption]) -> tu
     if not isinstance(storage, Mapping):
         raise ConfigError("`storage_options` must be a mapping", facts={"key": "storage_options"})
     options = {key: _checked(key, config.get(key, option.default), option) for key, option in known.items()}
+    options["encryption"] = config.get("encryption")
     return open_store(path, storage), options
 
 

@@ -18,6 +18,7 @@ from dativo.targets._commit_log import CommitLog
 from dativo.targets._commit_record import DataFile, Picture, Record, Table, TableChange
 from dativo.targets._concurrent_jobs import refuse_clash, schema_changes
 from dativo.targets._disk import refused
+from dativo.targets._encryption import Encryption, open_encryption
 from dativo.targets._file_names import clean, file_prefix
 from dativo.targets._file_options import FileOption, read_options
 from dativo.targets._kept_schema import REJECTS, load_schema, pack_schema
@@ -65,6 +66,8 @@ class FilesWriter:
     """
 
     options: ClassVar[Mapping[str, FileOption]] = {}
+    encrypts_itself: ClassVar[bool] = False
+    """Whether the format does what `options["encryption"]` says; else its files are encrypted whole."""
 
     def __init__(self) -> None:
         self._log: CommitLog | None = None
@@ -72,6 +75,7 @@ class FilesWriter:
         self._streams: dict[StreamId, _Stream] = {}
         self._kept: dict[str, bytes] = {}
         self._error: DativoError | None = None
+        self._encryption: Encryption | None = None
 
     def _suffix(self, options: Mapping[str, Any]) -> str:
         raise NotImplementedError
@@ -91,6 +95,9 @@ class FilesWriter:
         store, options = read_options(config, self.options)
         for stream in catalog.streams.values():
             _refuse_merge(stream)
+        encryption = open_encryption(options["encryption"], catalog, whole=not self.encrypts_itself)
+        options["encryption"] = self._encryption = encryption
+        store = store if encryption is None else encryption.around(store)
         self._catalog = catalog
         self._store = store
         self._log = CommitLog(store, catalog.job, catalog.run_id)
@@ -102,10 +109,13 @@ class FilesWriter:
         except BaseException:
             self.close()
             raise
+        if encryption is not None:
+            for table in self._log.picture.tables.values():
+                encryption.announce(table.table, table.columns.values(), complete=False)
         prefix = file_prefix(catalog.job, self._log.generation, catalog.run_id)
         size = options["file_size_bytes"]
         plan = FilePlan(prefix, self._suffix(options), size, self._opener(options), self._reading(options))
-        self._staging = Staging(store, plan)
+        self._staging = Staging(store, plan if encryption is None else encryption.plan(plan))
         return self._log.state
 
     def get_schema(self, stream: StreamId) -> pa.Schema | None:
@@ -140,6 +150,8 @@ class FilesWriter:
         stream = self._stream(rejects.stream)
         if stream.rejects is None:
             stream.quarantine = stream.quarantine or quarantine_name(stream.table, self._names_in_use(log.picture))
+            if self._encryption is not None:
+                self._encryption.quarantine(stream.quarantine)
             stream.rejects = staging.lane(stream.quarantine, REJECTS, self._keep(REJECTS))
         rows = conform(pa.record_batch(rejects.data), REJECTS, stream=stream.id)
         if rows.num_rows:
@@ -157,6 +169,8 @@ class FilesWriter:
         if not streams and (state is None or state == log.state):
             return Receipt({}, {}, commit_id=str(log.picture.number))
         changes: list[SchemaChange] = []
+        if final and self._encryption is not None:
+            self._encryption.check_columns()
         try:
             staging.finish(lane for stream in streams for lane in stream.lanes)
             files = {id(lane): lane.take() for stream in streams for lane in stream.lanes}
@@ -195,6 +209,8 @@ class FilesWriter:
             self._log.close()
             self._log = None
             self._store.close()
+        if self._encryption is not None:
+            self._encryption.close()
         self._streams.clear()
 
     def _opened(self) -> tuple[CommitLog, Staging]:
@@ -244,6 +260,8 @@ class FilesWriter:
         names = assign(arriving.names, "column", stream.columns)
         renamed = pa.schema([column.with_name(names[column.name]) for column in arriving])
         schema = evolve(stream.schema, renamed).schema
+        if self._encryption is not None:
+            self._encryption.announce(stream.table, schema.names)
         packed = self._keep(schema)
         before = stream.schema
         if stream.lane is None:

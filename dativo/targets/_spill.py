@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dativo.targets._encryption_spill import SpillCipher
+
 HEADER = struct.Struct("<Q")
 
 
@@ -19,9 +21,11 @@ class Spill:
         rows: Number of rows parked.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, cipher: SpillCipher | None = None) -> None:
         self._path = path
         self._schema = schema
+        self._cipher = cipher
+        self._parts = 0
         self.nbytes = 0
         self.rows = 0
 
@@ -34,7 +38,10 @@ class Spill:
         with open(self._path, "ab", buffering=0) as file:
             for batch in pa.Table.from_batches(batches).combine_chunks().to_batches():
                 message = batch.serialize()
-                _write(file.fileno(), [memoryview(HEADER.pack(message.size)), memoryview(message)])
+                sealed = message if self._cipher is None else self._cipher.seal(message, self._place(self._parts))
+                parts = [memoryview(HEADER.pack(memoryview(sealed).nbytes)), memoryview(sealed)]
+                _write(file.fileno(), parts)
+                self._parts += 1
                 self.nbytes += message.size
                 self.rows += batch.num_rows
 
@@ -42,12 +49,19 @@ class Spill:
         """All batches in their order; the file is gone afterwards."""
         parked = pa.py_buffer(self._path.read_bytes())
         self._path.unlink()
-        batches, start = [], 0
+        batches: list[pa.RecordBatch] = []
+        start = 0
         while start < parked.size:
             (size,) = HEADER.unpack(parked.slice(start, HEADER.size).to_pybytes())
-            batches.append(pa.ipc.read_record_batch(parked.slice(start + HEADER.size, size), self._schema))
+            message = parked.slice(start + HEADER.size, size)
+            if self._cipher is not None:
+                message = pa.py_buffer(self._cipher.open(memoryview(message), self._place(len(batches))))
+            batches.append(pa.ipc.read_record_batch(message, self._schema))
             start += HEADER.size + size
         return batches
+
+    def _place(self, part: int) -> str:
+        return f"{self._path.name}#{part}"
 
     def drop(self) -> None:
         """Removes the file."""

@@ -19,6 +19,7 @@ from dativo_protocols.errors import DativoError, TargetError
 from dativo._faults import fault_point
 from dativo.targets._commit_record import DataFile
 from dativo.targets._disk import refused
+from dativo.targets._encryption_spill import SpillCipher
 from dativo.targets._spill import Spill
 from dativo.targets._store import Sink, Store
 
@@ -72,6 +73,7 @@ class FilePlan:
         suffix: What it ends with, for example `.parquet`.
         file_bytes: A file that has reached this size is finished, and the next one begun.
         reading: See `DataFile`.
+        cipher: For rows that wait on a disk; without it they lie there as they are.
     """
 
     prefix: str
@@ -79,6 +81,7 @@ class FilePlan:
     file_bytes: int
     opener: Opener
     reading: dict[str, Any] = field(default_factory=dict)
+    cipher: SpillCipher | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -232,7 +235,7 @@ class Staging:
         try:
             if lane._spill is None:
                 name = f"{self._plan.prefix}{self._next():06}.arrow"
-                lane._spill = Spill(self._store.scratch() / name, lane.schema)
+                lane._spill = Spill(self._store.scratch() / name, lane.schema, self._plan.cipher)
             lane._spill.park(batches)
         except OSError as error:
             raise self._fail(refused(error, "park rows for", self._store.location)) from error

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dativo._exact_text import is_json
+from dativo.targets._encryption import Encryption
 from dativo.targets._file_options import FileOption
 from dativo.targets._files import FilesWriter
 from dativo.targets._repetition import repeats
@@ -27,6 +28,7 @@ class ParquetWriter(FilesWriter):
     Row groups hold 16 MiB of Arrow data. Columns have statistics. JSON text has the logical type `JSON`.
     """
 
+    encrypts_itself = True
     options: ClassVar[Mapping[str, FileOption]] = {
         "compression": FileOption("zstd", choices=("zstd", "snappy", "gzip", "lz4", "none")),
     }
@@ -35,11 +37,18 @@ class ParquetWriter(FilesWriter):
         return ".parquet"
 
     def _opener(self, options: Mapping[str, Any]) -> Opener:
-        return partial(_ParquetFile, options["compression"])
+        return partial(_ParquetFile, options["compression"], options["encryption"])
 
 
 class _ParquetFile:
-    def __init__(self, compression: str, stream: pa.NativeFile, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+    def __init__(
+        self,
+        compression: str,
+        encryption: Encryption | None,
+        stream: pa.NativeFile,
+        schema: pa.Schema,
+        batches: list[pa.RecordBatch],
+    ) -> None:
         self._schema = pa.schema([_parquet_field(field) for field in schema])
         self._writer = pq.ParquetWriter(
             stream,
@@ -50,6 +59,7 @@ class _ParquetFile:
             version="2.6",
             use_compliant_nested_type=True,
             store_schema=True,
+            encryption_properties=None if encryption is None else encryption.parquet(stream, self._schema),
         )
 
     def write(self, batches: list[pa.RecordBatch]) -> None:

@@ -68,6 +68,21 @@ def test_reading_in_small_pieces(keys: Keyring) -> None:
     assert reader.read(1) == b""
 
 
+def test_reading_anywhere(keys: Keyring) -> None:
+    content = content_of(3 * CHUNK_BYTES + 77)
+    reader = EnvelopeReader(io.BytesIO(encrypted(keys, content)), keys, Purpose("orders", None))
+    assert reader.nbytes == len(content)
+    for start, size in [
+        (len(content) - 10, 10),
+        (5, 20),
+        (CHUNK_BYTES - 3, 6),
+        (0, len(content)),
+        (2 * CHUNK_BYTES, CHUNK_BYTES),
+    ]:
+        reader.seek(start)
+        assert reader.read(size) == content[start : start + size]
+
+
 def test_every_cut_is_found(keys: Keyring) -> None:
     data = encrypted(keys, content_of(2 * CHUNK_BYTES))
     start = head_bytes(data)
