@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dativo_engines import DecodeOptions, Engine, EngineOptions, Redactor
 from dativo_protocols.errors import DativoError, StateError
@@ -18,7 +18,7 @@ from dativo._engines import decoder_budget, discover_or_none, new_engine
 from dativo._gate import job_contract
 from dativo._handover import handed_over, replaced_streams, starting_state
 from dativo._interruption import Interruption
-from dativo._job import ResolvedJob
+from dativo._job import Job, ResolvedJob
 from dativo._kept_config import KeptConfig
 from dativo._paths import configs_dir, state_dir
 from dativo._pipeline import Pipeline
@@ -165,6 +165,7 @@ class Attempts:
                 on_bad_value=job.on_bad_value,
                 nested=job.nested,
                 extra=job.extra,
+                metadata=_metadata(job),
                 fields=plan.fields if plan else {},
                 types=plan.types if plan else {},
                 memory_budget_bytes=decoder_budget(job.memory),
@@ -216,6 +217,17 @@ class Attempts:
         if line.startswith("installing "):
             self._progress.phase("installing")
         self._listener(level, line)
+
+
+def _metadata(job: Job) -> frozenset[Literal["extracted_at", "version"]]:
+    """What the decoder keeps of what a source says about its rows."""
+    deletes = [job.target.deletes, *(stream.deletes for stream in (job.source.streams or {}).values())]
+    wanted: set[Literal["extracted_at", "version"]] = set()
+    if "extracted_at" in job.target.metadata:
+        wanted.add("extracted_at")
+    if any(each not in (None, "ignore") for each in deletes):
+        wanted.add("version")
+    return frozenset(wanted)
 
 
 def _load_quietly(target: str) -> None:
