@@ -137,7 +137,7 @@ def test_quarantine_and_state(tmp_path: Path) -> None:
     writer.commit(b'{"at": 1.10}')
     writer.close()
     found = dataset(tmp_path)
-    assert found.quarantine("orders").to_arrow().to_pylist() == data.to_pylist()
+    assert found.quarantine("orders").to_arrow(data.schema.names).to_pylist() == data.to_pylist()
     assert (found.tables, found.state("acme/shop"), found.state(JobKey("acme", "other"))) == ([], b'{"at": 1.10}', None)
     with pytest.raises(KeyError):
         found["orders"]

@@ -138,15 +138,13 @@ class Picture:
 
 
 def _exchanged(files: dict[str, DataFile], removed: list[str], added: list[DataFile]) -> dict[str, DataFile]:
-    instead = {file.instead_of: file for file in added if file.instead_of in files}
-    gone = set(removed)
-    found = {}
+    gone, found = set(removed), {}
     for path, file in files.items():
-        if path in instead:
-            found[instead[path].path] = instead[path]
-        elif path not in gone:
+        if path not in gone:
             found[path] = file
-    found.update((file.path, file) for file in added if file.instead_of not in files)
+        else:
+            found.update((new.path, new) for new in added if new.instead_of == path)
+    found.update((new.path, new) for new in added)
     return found
 
 

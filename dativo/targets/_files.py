@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import pyarrow as pa
 from dativo_protocols import Batch, Rejects, StreamId
 from dativo_protocols.errors import ConfigError, DativoError, TargetError
-from dativo_sdk import ConfiguredStream, Receipt, SchemaChange, WriteCatalog
+from dativo_sdk import ConfiguredStream, Inspection, JobKey, Receipt, SchemaChange, WriteCatalog
 
 from dativo._evolution import conform, evolve
 from dativo._names import assign, quarantine_name, table_name
@@ -19,9 +20,11 @@ from dativo.targets._commit_record import DataFile, Picture, Record, Table, Tabl
 from dativo.targets._concurrent_jobs import refuse_clash, schema_changes
 from dativo.targets._disk import refused
 from dativo.targets._encryption import Encryption, open_encryption
+from dativo.targets._file_inspection import count_rows, inspect_files
 from dativo.targets._file_names import clean, file_prefix
 from dativo.targets._file_options import FileOption, read_options
 from dativo.targets._kept_schema import REJECTS, load_schema, pack_schema
+from dativo.targets._rejected_rows import RejectStamp, Removal, missing, read_rejects, stage_removal
 from dativo.targets._staging import FilePlan, Lane, Opener, Staging
 from dativo.targets._steps import widens
 from dativo.targets._widening import check_widening
@@ -53,18 +56,25 @@ class _Stream:
     quarantine: str | None = None
     rejects: Lane | None = None
     rejected: int = 0
+    mended: list[str] = field(default_factory=list)
+    removal: Removal = field(default_factory=Removal)
 
     @property
     def lanes(self) -> list[Lane]:
-        return [lane for lane in (self.lane, self.rejects) if lane is not None]
+        return [lane for lane in (self.lane, self.rejects, *self.removal.lanes) if lane is not None]
+
+    @property
+    def changed(self) -> bool:
+        return self.announced or bool(self.rejected or self.mended)
 
 
 class FilesWriter:
-    """A `Writer` of files on a local disk; `Quarantining`. Modes: append and overwrite.
+    """A `Writer` of files on a disk or in an object store; `Quarantining`, `Counting`, `Inspecting`, `Replaying`.
 
-    A format gives `options`, `_suffix` and `_opener`.
+    A format gives `options`, `_suffix` and `_opener`. Files are never changed, so rows cannot be: no merge, no versions.
     """
 
+    write_modes: ClassVar[frozenset[str]] = frozenset({"append", "overwrite"})
     options: ClassVar[Mapping[str, FileOption]] = {}
     encrypts_itself: ClassVar[bool] = False
     """Whether the format does what `options["encryption"]` says; else its files are encrypted whole."""
@@ -94,7 +104,8 @@ class FilesWriter:
         """
         store, options = read_options(config, self.options)
         for stream in catalog.streams.values():
-            _refuse_merge(stream)
+            _refuse_mode(stream)
+        self._stamp = RejectStamp(catalog.run_id)
         encryption = open_encryption(options["encryption"], catalog, whole=not self.encrypts_itself)
         options["encryption"] = self._encryption = encryption
         store = store if encryption is None else encryption.around(store)
@@ -130,6 +141,34 @@ class FilesWriter:
         table = log.picture.tables.get(stream)
         return {} if table is None else dict(table.columns)
 
+    def count_rows(self, stream: StreamId) -> int | None:
+        """From the commit log; see `Counting`."""
+        log, _ = self._opened()
+        return count_rows(log.picture.tables.get(stream))
+
+    def inspect(self, config: Mapping[str, Any], job: JobKey, streams: Sequence[StreamId]) -> Inspection:
+        """From the commit log; see `Inspecting`."""
+        store, _ = read_options(config, self.options)
+        return inspect_files(store, job, streams)
+
+    def rejected(self) -> Mapping[StreamId, int]:
+        """From the commit log; see `Replaying`."""
+        log, _ = self._opened()
+        counts = {stream: sum(file.rows for file in table.rejects.values()) for stream, table in log.picture.tables.items()}
+        return {stream: count for stream, count in counts.items() if count}
+
+    def read_rejects(self, stream: StreamId) -> Iterator[pa.RecordBatch]:
+        """File by file; see `Replaying`."""
+        log, _ = self._opened()
+        table = log.picture.tables.get(stream)
+        for file in list(table.rejects.values()) if table is not None else ():
+            yield from read_rejects(self._store, file, log.picture, stream)
+
+    def remove_rejects(self, stream: StreamId, ids: Sequence[str]) -> None:
+        """Stages that files are written anew without these rows; see `Replaying`."""
+        self._opened()
+        self._stream(stream).mended += ids
+
     def write_batch(self, batch: Batch) -> None:
         """Stages a batch; see `Writer.write_batch`."""
         _, staging = self._opened()
@@ -153,7 +192,7 @@ class FilesWriter:
             if self._encryption is not None:
                 self._encryption.quarantine(stream.quarantine)
             stream.rejects = staging.lane(stream.quarantine, REJECTS, self._keep(REJECTS))
-        rows = conform(pa.record_batch(rejects.data), REJECTS, stream=stream.id)
+        rows = self._stamp(pa.record_batch(rejects.data))
         if rows.num_rows:
             staging.add(stream.rejects, rows, rows.nbytes)
             stream.rejected += rows.num_rows
@@ -161,26 +200,26 @@ class FilesWriter:
     def commit(self, state: bytes | None, *, final: bool = False) -> Receipt:
         """Makes what is staged and the state durable in one record; see `Writer.commit`. Nothing new gives no record."""
         log, staging = self._opened()
-        streams = [
-            stream
-            for stream in self._streams.values()
-            if (stream.announced or stream.rejected) and (final or not stream.overwrite)
-        ]
+        streams = [stream for stream in self._streams.values() if stream.changed and (final or not stream.overwrite)]
         if not streams and (state is None or state == log.state):
             return Receipt({}, {}, commit_id=str(log.picture.number))
         changes: list[SchemaChange] = []
         if final and self._encryption is not None:
             self._encryption.check_columns()
         try:
+            for stream in streams:
+                if stream.mended:
+                    self._stage_removal(stream)
             staging.finish(lane for stream in streams for lane in stream.lanes)
-            files = {id(lane): lane.take() for stream in streams for lane in stream.lanes}
+            files = {id(lane): lane.take() for stream in streams for lane in (stream.lane, stream.rejects) if lane}
+            rest = {stream.id: stream.removal.files() for stream in streams}
 
             def build(picture: Picture, number: int) -> Record:
                 job, run = self._catalog.job, self._catalog.run_id
                 record = Record(number, int(time.time()), job, run, state, final, log.generation)
                 changes.clear()
                 for stream in streams:
-                    self._add_to(record, picture, stream, files, changes)
+                    self._add_to(record, picture, stream, files, changes, rest[stream.id])
                 return record
 
             record = log.append(build)
@@ -220,13 +259,27 @@ class FilesWriter:
             raise TargetError("the target is not open")
         return self._log, self._staging
 
+    def _stage_removal(self, stream: _Stream) -> None:
+        log, staging = self._opened()
+        table = log.picture.tables.get(stream.id)
+        if table is None or table.quarantine is None:
+            raise missing(stream.id, stream.mended[0])
+        stream.removal = stage_removal(
+            self._store,
+            staging,
+            partial(staging.lane, table.quarantine, REJECTS, self._keep(REJECTS)),
+            log.picture,
+            stream.id,
+            stream.mended,
+        )
+
     def _stream(self, stream_id: StreamId) -> _Stream:
         log, _ = self._opened()
         stream = self._streams.get(stream_id)
         if stream is not None:
             return stream
         configured = self._catalog.streams.get(stream_id) or ConfiguredStream(stream_id)
-        _refuse_merge(configured)
+        _refuse_mode(configured)
         picture = log.picture
         table = picture.tables.get(stream_id)
         overwrite = configured.write_mode == "overwrite"
@@ -290,7 +343,13 @@ class FilesWriter:
         return [load_schema(self._kept.get(name) or picture.schemas[name]) for name in names]
 
     def _add_to(
-        self, record: Record, picture: Picture, stream: _Stream, files: dict[int, list[DataFile]], changes: list[SchemaChange]
+        self,
+        record: Record,
+        picture: Picture,
+        stream: _Stream,
+        files: dict[int, list[DataFile]],
+        changes: list[SchemaChange],
+        rest: list[DataFile],
     ) -> None:
         """Adds the stream's part to a record; another job may have committed to the same table in the meantime."""
         table = picture.tables.get(stream.id)
@@ -298,7 +357,10 @@ class FilesWriter:
         before = None if table is None or table.schema is None else load_schema(picture.schemas[table.schema])
         after = stream.schema if stream.announced else before
         added = files[id(stream.lane)] if stream.lane else []
-        rejects = files[id(stream.rejects)] if stream.rejects else []
+        rejects = [*rest, *(files[id(stream.rejects)] if stream.rejects else [])]
+        for path in stream.removal.replaced:
+            if table is None or path not in table.rejects:
+                raise missing(stream.id, path)
         passed = table.passed if table is not None else []
         if stream.announced:
             passed = [self._keep(schema) for schema in stream.passed]
@@ -319,12 +381,18 @@ class FilesWriter:
             added=added,
             quarantine=stream.quarantine or (table.quarantine if table else None),
             rejects_added=rejects,
+            rejects_removed=stream.removal.replaced,
         )
         if stream.overwrite and table is not None:
             change.removed = list(table.files) if stream.announced else []
             change.rejects_removed = list(table.rejects)
+            change.rejects_added = rejects[len(rest) :]
         record.tables.append(change)
-        used = {file.schema for file in (*added, *rejects)} | set(passed) | ({change.schema} if change.schema else set())
+        used = (
+            {file.schema for file in (*added, *change.rejects_added)}
+            | set(passed)
+            | ({change.schema} if change.schema else set())
+        )
         for name in used - picture.schemas.keys():
             record.schemas[name] = self._kept[name]
         changes += schema_changes(stream.id, before, after)
@@ -340,10 +408,10 @@ def _files_of(picture: Picture, stream: StreamId) -> list[DataFile]:
     return list(table.files.values()) if table else []
 
 
-def _refuse_merge(stream: ConfiguredStream) -> None:
-    if stream.write_mode == "merge":
+def _refuse_mode(stream: ConfiguredStream) -> None:
+    if stream.write_mode not in FilesWriter.write_modes:
         raise ConfigError(
-            f"files cannot be merged into: stream `{stream.id}` has `write: merge`",
-            hint="use the target `duckdb`, or `write: append` or `write: overwrite`",
+            f"rows of files cannot be changed or looked up: stream `{stream.id}` has `write: {stream.write_mode}`",
+            hint="use `write: append` or `write: overwrite`, or a target with tables, such as `duckdb`",
             facts={"stream": str(stream.id)},
         )

@@ -9,8 +9,18 @@ import pyarrow as pa
 
 from dativo._evolution import evolve
 
-REJECTS = pa.schema([("line", pa.int64()), ("column", pa.utf8()), ("reason", pa.utf8()), ("record", pa.binary())])
-"""Every quarantine's columns; see `dativo_protocols.Rejects`."""
+REJECTS = pa.schema(
+    [
+        ("id", pa.utf8()),
+        ("run_id", pa.utf8()),
+        ("loaded_at", pa.timestamp("us", "UTC")),
+        ("line", pa.int64()),
+        ("column", pa.utf8()),
+        ("reason", pa.utf8()),
+        ("record", pa.binary()),
+    ]
+)
+"""Every quarantine's columns; see `Replaying.read_rejects`."""
 
 
 # No cache here: pyarrow's schemas are equal, and hash alike, whatever the metadata that marks JSON.

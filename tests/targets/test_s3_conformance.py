@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from dativo_sdk import Quarantining
+from dativo_sdk import Counting, Inspecting, Quarantining, Replaying
 from dativo_sdk.conformance import CHECKS, Check, WriterCase, run_check
 
 from dativo._dataset import dataset
@@ -17,7 +17,7 @@ from dativo.targets.parquet import ParquetWriter
 
 class BucketCase(WriterCase):
     modes = frozenset({"append", "overwrite"})
-    powers = frozenset({Quarantining})
+    powers = frozenset({Counting, Inspecting, Quarantining, Replaying})
 
     def __init__(self, writer: type[FilesWriter], config: dict[str, Any]) -> None:
         self.writer = writer
