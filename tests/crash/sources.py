@@ -22,8 +22,8 @@ class Source(Protocol):
         """What a job in the folder says of it; what it needs is put there."""
         ...
 
-    def kill(self, folder: Path, dativo: int, chance: random.Random) -> None:
-        """Kills it, if it runs for this process."""
+    def kill(self, folder: Path, dativo: int, chance: random.Random) -> bool:
+        """Kills it, if it runs for this process; returns whether there was anything to kill."""
         ...
 
     def left_over(self, dativo: list[int]) -> list[str]:
@@ -50,10 +50,11 @@ class Tap:
         tap.chmod(0o755)
         return {"connector": f"singer:{tap}", "config": {"file": str(self.messages), "pause_ms": self.pause_ms}}
 
-    def kill(self, folder: Path, dativo: int, chance: random.Random) -> None:
-        for pid in descendants(dativo):
-            if str(folder / "tap.py") in command_line(pid).split("\0")[:3]:
-                end(pid)
+    def kill(self, folder: Path, dativo: int, chance: random.Random) -> bool:
+        taps = [pid for pid in descendants(dativo) if str(folder / "tap.py") in command_line(pid).split("\0")[:3]]
+        for pid in taps:
+            end(pid)
+        return bool(taps)
 
     def left_over(self, dativo: list[int]) -> list[str]:
         """Nothing that is no process of the folder."""
@@ -80,21 +81,26 @@ class Container:
         config = {"rows": self.rows, "state_every": self.state_every, "pause_ms": self.pause_ms}
         return {"connector": f"airbyte:{self.image}", "config": config, "container": {"network": "none"}}
 
-    def kill(self, folder: Path, dativo: int, chance: random.Random) -> None:
-        """By the engine, or past it: its first process dies, or the program below that."""
+    def kill(self, folder: Path, dativo: int, chance: random.Random) -> bool:
+        """By the engine, or past it: its first process dies, or the program below that. One that only discovers is left alone."""
         from docker.errors import APIError
 
+        killed = False
         with engine() as client:
-            for container in client.containers(filters=made_for(dativo)):
+            for container in client.containers(filters={**made_for(dativo), "status": "running"}):
+                if " read " not in container["Command"]:
+                    continue
                 # It may have ended meanwhile.
                 with contextlib.suppress(APIError):
                     first = int(client.inspect_container(container["Id"])["State"]["Pid"])
                     how = chance.choice(["engine", "first", "program"])
                     if how == "engine" or not os.path.exists(f"/proc/{first}"):
                         client.kill(container["Id"])
-                    elif first:
+                    else:
                         for pid in [first] if how == "first" else descendants(first):
                             end(pid)
+                    killed = True
+        return killed
 
     def left_over(self, dativo: list[int]) -> list[str]:
         with engine() as client:

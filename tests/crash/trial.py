@@ -47,15 +47,21 @@ class Setting:
             "source": {**self.source.place(folder), "streams": {name: {"mode": "incremental"} for name in STREAMS}},
             "target": {"connector": self.target, "config": {"path": str(path)}, "write": "append"},
             "checkpoint": {"rows": self.checkpoint_rows},
+            "retry": {"attempts": 1},
         }
 
 
 class Trial:
-    """A job in a folder."""
+    """A job in a folder.
+
+    Attributes:
+        resumed: Whether the last run that finished went on from a state.
+    """
 
     def __init__(self, setting: Setting, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.setting, self.folder = setting, folder
+        self.resumed = False
         self._started: list[int] = []
         (folder / "job.yaml").write_text(json.dumps(setting.job(folder)))
 
@@ -71,9 +77,11 @@ class Trial:
     def finish(self) -> float:
         """Runs to the end; returns the seconds it took, and fails when it does not end well."""
         started = time.monotonic()
+        said = len(self.log())
         code = self.start().wait(RUN_SECONDS)
         if code != 0:
-            raise AssertionError(f"a rerun exited {code}: {self.folder}\n{self.log()}")
+            raise AssertionError(f"a rerun exited {code}: {self.folder}\n{self.log()[-3000:]}")
+        self.resumed = "state before  none" not in self.log()[said:]
         return time.monotonic() - started
 
     def kill(self, after_seconds: float, victim: Victim, chance: random.Random) -> int:
@@ -82,14 +90,19 @@ class Trial:
         try:
             process.wait(after_seconds)
         except subprocess.TimeoutExpired:
-            tree = descendants(process.pid) if victim == "tree" else []
-            for pid in [] if victim == "source" else [process.pid, *tree]:
-                end(pid)
-            if victim != "dativo":
+            if victim in ("source", "both"):
+                # It does not run all the time.
+                while not self.setting.source.kill(self.folder, process.pid, chance) and process.poll() is None:
+                    time.sleep(0.02)
+            if victim != "source":
+                tree = descendants(process.pid) if victim == "tree" else []
+                for pid in [process.pid, *tree]:
+                    end(pid)
+            if victim == "tree":
                 self.setting.source.kill(self.folder, process.pid, chance)
         code = process.wait(RUN_SECONDS)
         if victim == "source" and code not in (0, FAILED_CONNECTOR):
-            raise AssertionError(f"a run whose source was killed exited {code}: {self.folder}\n{self.log()}")
+            raise AssertionError(f"a run whose source was killed exited {code}: {self.folder}\n{self.log()[-3000:]}")
         self.wait_for_orphans()
         return code
 
@@ -148,7 +161,8 @@ class Trial:
         }
 
     def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")[-3000:]
+        path = self.folder / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
 
 def choose_victim(chance: random.Random) -> Victim:
