@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -140,7 +140,7 @@ class DeltaFormat:
                 self._table(table).create_checkpoint()
 
     def _table(self, table: str) -> DeltaTable:
-        return DeltaTable(f"{self.uri}/{quote(table) if '://' in self.uri else table}", storage_options=self._options or None)
+        return DeltaTable(f"{self.uri}/{table}", storage_options=self._options or None)
 
     def _files(self, delta: DeltaTable, table: str, schema: pa.Schema, partition_by: Sequence[str]) -> Iterator[DataFile]:
         actions = pa.table(delta.get_add_actions(flatten=True))

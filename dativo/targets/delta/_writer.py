@@ -9,6 +9,7 @@ from typing import Any
 from dativo_protocols.errors import ConfigError
 from pydantic import Field, field_validator
 
+from dativo.objectstore import Place, read_place
 from dativo.targets.lakehouse import LakehouseConfig, LakehouseWriter, LocalStorage, ObjectStorage, Storage, parse_config
 
 __all__ = ["DeltaConfig", "DeltaWriter"]
@@ -19,12 +20,12 @@ class DeltaConfig(LakehouseConfig):
 
     Attributes:
         path: A directory or a URL such as `s3://bucket/folder`: each table is a folder in it.
-        storage_options: For object stores, as `deltalake` takes them.
+        storage_options: For object stores: see `docs/object-stores.md`.
         checkpoint_every: After so many versions of a table its log gets a checkpoint.
     """
 
     path: str | Path
-    storage_options: dict[str, str] = Field(default_factory=dict, repr=False)
+    storage_options: dict[str, Any] = Field(default_factory=dict, repr=False)
     checkpoint_every: int = Field(20, ge=1)
 
     @field_validator("path")
@@ -47,11 +48,28 @@ class DeltaWriter(LakehouseWriter):
         from dativo.targets.delta._format import DeltaFormat
 
         text = str(parsed.path)
-        storage: Storage
         if "://" in text and not text.startswith("file://"):
-            uri = text.rstrip("/")
-            storage = ObjectStorage(uri, parsed.storage_options)
-        else:
-            place = Path(text.removeprefix("file://")).expanduser().absolute()
-            uri, storage = str(place), LocalStorage(place)
-        return DeltaFormat(uri, storage, parsed.storage_options, parsed.checkpoint_every), parsed
+            place = read_place(text, parsed.storage_options)
+            storage: Storage = ObjectStorage(text, parsed.storage_options)
+            return DeltaFormat(place.url, storage, _options(place), parsed.checkpoint_every), parsed
+        if parsed.storage_options:
+            raise ConfigError(
+                "`storage_options` are for object stores", hint="give `path` as a URL, such as `s3://bucket/folder`"
+            )
+        folder = Path(text.removeprefix("file://")).expanduser().absolute()
+        return DeltaFormat(str(folder), LocalStorage(folder), {}, parsed.checkpoint_every), parsed
+
+
+def _options(place: Place) -> dict[str, str]:
+    """What `deltalake` needs to read the same place: the same store underneath, with all values as text."""
+    named = {key: value for key, value in place.store.items() if value is not None}
+    for key in ("allow_http", "proxy_url", "max_retries"):
+        if key in place.client:
+            named[key] = place.client[key]
+    for key in ("timeout", "connect_timeout", "retry_timeout"):
+        if f"{key}_seconds" in place.client:
+            named[key] = f"{place.client[f'{key}_seconds']}s"
+    if place.service == "s3":
+        named.setdefault("region", "us-east-1")
+        named["conditional_put"] = "etag"
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in named.items()}

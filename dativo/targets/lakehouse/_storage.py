@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-from dativo_protocols.errors import ConfigError, DativoError, TargetError
+from dativo_protocols.errors import TargetError
 
+from dativo.objectstore import connect, failures, read_place
 from dativo.targets._disk import make_directory, refused, sync
+from dativo.targets._object_store import ObjectSink, ObjectStore
 
 __all__ = ["Input", "LocalStorage", "ObjectStorage", "Output", "Storage"]
 
@@ -174,163 +176,76 @@ class _LocalOutput:
 
 
 class ObjectStorage:
-    """A `Storage` in an object store: `s3://`, `gs://`, `az://`…, with everything that `obstore` takes as configuration.
+    """A `Storage` in an object store, with the same `storage_options` as the file targets (`docs/object-stores.md`).
 
     Args:
-        uri: Without credentials.
-        options: As delta-rs takes them, in either case of letters; those it alone knows are left out.
+        url: Without credentials.
+
+    Raises:
+        ConfigError: The URL or an option is not valid, or `obstore` is not installed.
     """
 
-    def __init__(self, uri: str, options: Mapping[str, str]) -> None:
-        try:
-            import obstore
-            from obstore.store import from_url
-        except ImportError as error:
-            raise ConfigError(f"`{uri}` needs the package `obstore`", hint="pip install obstore") from error
-        self._obstore = obstore
-        self.uri = uri
-        client = {key: value for key, value in options.items() if key.lower() in _CLIENT}
-        config = {key: value for key, value in options.items() if key not in client and key.lower() not in _DELTA_ONLY}
-        allow_http = {"allow_http": True} if str(_either(client, "allow_http")).lower() in ("true", "1") else {}
-        try:
-            store: Any = from_url(uri, config=config, client_options=allow_http)  # type: ignore[call-overload]
-        except Exception as error:
-            raise ConfigError(
-                f"cannot open `{uri}`: {_first_line(error)}", hint="check `path` and `storage_options`", facts={"path": uri}
-            ) from error
-        self._store = store
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        place = read_place(url, options)
+        self.url = place.url
+        self._store = ObjectStore(url, options)
+        self._objects = connect(place)
 
     def put_new(self, path: str, payload: bytes) -> bool:
-        with self._failures("write", path):
-            try:
-                self._obstore.put(self._store, path, payload, mode="create")
-            except self._obstore.exceptions.AlreadyExistsError:
-                return self.get(path) == payload
-        return True
+        return self._store.create(path, payload)
 
     def get(self, path: str) -> bytes | None:
-        with self._failures("read", path):
-            try:
-                return bytes(self._obstore.get(self._store, path).bytes())
-            except FileNotFoundError:
-                return None
+        try:
+            return self._store.read([path])[0]
+        except FileNotFoundError:
+            return None
 
     def names(self, folder: str, prefix: str = "") -> list[str]:
-        found: list[str] = []
-        start = f"{folder}/{prefix}"
-        with self._failures("list", folder):
-            for chunk in self._obstore.list(self._store, prefix=folder, offset=start[:-1] if prefix else None):
-                for each in chunk:
-                    name = str(each["path"]).removeprefix(f"{folder}/")
-                    if "/" not in name and name.startswith(prefix):
-                        found.append(name)
-                    elif prefix and "/" not in name and name > prefix:
-                        return sorted(found)
-        return sorted(found)
+        # What comes right before the first name that begins so.
+        after = prefix[:-1] + chr(ord(prefix[-1]) - 1) + "\U0010ffff" if prefix else ""
+        return [name for name in self._store.names(folder, after) if name.startswith(prefix)]
 
     def folders(self) -> list[str]:
-        with self._failures("list", ""):
-            found = self._obstore.list_with_delimiter(self._store)["common_prefixes"]
+        import obstore
+
+        with failures(self.url, "list"):
+            found = obstore.list_with_delimiter(self._objects)["common_prefixes"]
         return sorted(name for name in (str(each).rstrip("/").rpartition("/")[2] for each in found) if _is_foreign(name))
 
     def delete(self, paths: Sequence[str]) -> None:
-        with self._failures("delete", paths[0] if paths else ""):
-            for path in paths:
-                with suppress(FileNotFoundError):
-                    self._obstore.delete(self._store, path)
+        if paths:
+            self._store.delete(paths)
 
     def output(self, path: str) -> Output:
-        with self._failures("write", path):
-            return _ObjectOutput(self, path, self._obstore.open_writer(self._store, path, buffer_size=8 << 20))
+        return _ObjectOutput(ObjectSink(self._objects, path, self.url))
 
     def input(self, path: str) -> Input:
-        with self._failures("read", path):
-            return pa.PythonFile(_ObjectInput(self._obstore.open_reader(self._store, path, buffer_size=4 << 20)), mode="r")
+        import obstore
 
-    @contextmanager
-    def _failures(self, action: str, path: str) -> Iterator[None]:
         try:
-            yield
-        except DativoError:
-            raise
-        except Exception as error:
-            kind = type(error).__name__
-            denied = kind in ("PermissionDeniedError", "UnauthenticatedError", "PermissionError")
-            raise TargetError(
-                f"cannot {action} `{self.uri.rstrip('/')}/{path}`: {_first_line(error)}",
-                hint="check the credentials in `storage_options`" if denied else None,
-                retryable=not denied and kind in ("GenericError", "OSError", "TimeoutError", "ConnectionError"),
-                facts={"path": path, "error": kind},
-            ) from error
+            with failures(self.url, "read"):
+                size = obstore.head(self._objects, path)["size"]
+        except FileNotFoundError as error:
+            raise TargetError(f"`{self.url}/{path}` is gone", facts={"path": path}) from error
+        return self._store.source(path, size)
 
 
 class _ObjectOutput:
-    """pyarrow wants `closed` to be an attribute, and must not close what an error has made invalid."""
-
-    def __init__(self, storage: ObjectStorage, path: str, writer: Any) -> None:
-        self._storage, self._path, self._writer = storage, path, writer
-        self._bytes = 0
-        self.sink = pa.PythonFile(self, mode="w")
-        self.closed = False
-
-    def write(self, payload: Any) -> int:
-        with self._storage._failures("write", self._path):
-            self._writer.write(bytes(payload))
-        self._bytes += len(payload)
-        return len(payload)
-
-    def flush(self) -> None:
-        """Parts go when they are full."""
-
-    def close(self) -> None:
-        self.closed = True
+    def __init__(self, sink: ObjectSink) -> None:
+        self._sink = sink
+        self._bytes: int | None = None
+        self.sink = sink.stream
 
     def tell(self) -> int:
-        return self._bytes
+        return int(self.sink.tell()) if self._bytes is None else self._bytes
 
     def finish(self) -> None:
-        with self._storage._failures("write", self._path):
-            self._writer.close()
+        self._bytes = self._sink.close()
+        self._sink.settle()
 
     def abandon(self) -> None:
-        """An upload that is not closed is no file; the store drops its parts by its own rules."""
-        self._writer = None
-
-
-class _ObjectInput:
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        return bytes(self._reader.readall() if size is None or size < 0 else self._reader.read(size))
-
-    def seek(self, position: int, whence: int = 0) -> int:
-        return int(self._reader.seek(position, whence))
-
-    def tell(self) -> int:
-        return int(self._reader.tell())
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.closed = True
-        self._reader.close()
-
-
-_CLIENT = frozenset({"allow_http", "aws_allow_http", "allow_invalid_certificates", "timeout", "connect_timeout"})
-_DELTA_ONLY = frozenset({"aws_conditional_put", "conditional_put", "aws_s3_allow_unsafe_rename", "aws_copy_if_not_exists"})
-
-
-def _either(options: Mapping[str, str], name: str) -> str | None:
-    return next((value for key, value in options.items() if key.lower() in (name, f"aws_{name}")), None)
+        self._sink.discard()
 
 
 def _is_foreign(name: str) -> bool:
     return not name.startswith((".", "_dativo", "_delta_log"))
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
