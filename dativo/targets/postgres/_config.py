@@ -124,8 +124,8 @@ def _settings(url: str) -> dict[str, str]:
         raise ValueError("it is no URL; characters such as `@`, `/`, `#` in a password are written `%40`, `%2F`, `%23`") from None
     if parts.scheme not in ("postgres", "postgresql"):
         raise ValueError("it begins with `postgresql://`")
-    if parts.fragment:
-        raise ValueError("`#` in a password is written `%23`")
+    if parts.fragment or "@" in parts.path or "/" in parts.path[1:]:
+        raise ValueError("characters such as `@`, `/`, `#` in a password are written `%40`, `%2F`, `%23`")
     found = {
         "host": unquote(parts.hostname or ""),
         "port": str(port or ""),

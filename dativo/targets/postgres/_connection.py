@@ -171,6 +171,8 @@ class Connection:
         if self._connection is None:
             raise TargetError("the target is not open")
         with self._adbc.AdbcStatement(self._connection) as statement:
+            # Results are small; read by COPY, errors would come late, and without their SQLSTATE.
+            statement.set_options(**{"adbc.postgresql.use_copy": "false"})
             statement.set_sql_query(sql)
             if values:
                 arrays = [pa.array([value], pa.utf8() if value is None else None) for value in values]

@@ -51,7 +51,7 @@ def failures(place: Place, action: str, stream: StreamId | None = None, *, conne
         facts: dict[str, object] = {"database": place.name}
         if stream is not None:
             facts["stream"] = str(stream)
-        raise (_not_connected if connecting else _failed)(error, place, action, facts) from None
+        raise (_not_connected if connecting and not sqlstate_of(error) else _failed)(error, place, action, facts) from None
 
 
 def sqlstate_of(error: BaseException) -> str:
