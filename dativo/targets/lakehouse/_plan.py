@@ -74,15 +74,17 @@ class Planner:
             ContractError: A value would change.
             TargetError: A file cannot be read or written.
         """
-        live = () if base is None else tuple(base.files)
         if change.replaces:
-            return replace(change, added=tuple(self._fitting(change)), removed=tuple(file.path for file in live))
+            removed = () if base is None else tuple(file.path for file in base.files)
+            return replace(change, added=tuple(self._fitting(change)), removed=removed)
         stale = base is not None and not fits(self.format, base.schema, change.schema)
         if change.taken_out:
             return self._without(change, base, stale=stale)
         if change.stream.write_mode == "append" and change.activation is None:
+            # Appending does not look at the table's files: a format may have to read long lists for them.
+            live = tuple(base.files) if stale and base is not None else ()
             added = [*self._fitting(change), *(self._rewritten(change, base, live) if stale and base is not None else [])]
-            return replace(change, added=tuple(added), removed=tuple(file.path for file in live) if stale else ())
+            return replace(change, added=tuple(added), removed=tuple(file.path for file in live))
         return self._merged(change, base, moment, stale=stale)
 
     def _fitting(self, change: TableChange) -> list[DataFile]:

@@ -104,8 +104,7 @@ class StreamTable:
             direct = self.mode in ("append", "overwrite")
             by = self._partition_by if direct else ()
             path = (lambda: self._path(self.table, True)) if direct else (lambda: self._path(self.table, False))
-            base = None if self.mode == "overwrite" else self.base
-            self._files = FileSet(self._format, schema, base, by, path, self._config.file_size_bytes, self._budget)
+            self._files = FileSet(self._format, schema, self.base, by, path, self._config.file_size_bytes, self._budget)
         self._files.write(rows)
         self.rows += rows.num_rows
 

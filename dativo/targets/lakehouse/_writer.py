@@ -294,7 +294,7 @@ class LakehouseWriter:
                 return
             if (None if base is None else base.version) != planned.base:
                 planned = self._planner.plan(rebased(change, base), base, record.at)
-            by_path = {} if base is None else {file.path: file for file in base.files}
+            by_path = {file.path: file for file in base.files} if base is not None and planned.removed else {}
             info = {
                 "run_id": record.run_id,
                 "job": str(self._catalog.job),
