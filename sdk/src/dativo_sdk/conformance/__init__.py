@@ -11,7 +11,19 @@ A module of this package is one subject: functions that take a `Bench` and are m
 file beside the others and its name in the import below; its checks then belong to `CHECKS`, in the order of their definition.
 """
 
-from dativo_sdk.conformance import evolution, modes, names, quarantine, recovery, types  # noqa: F401
+from dativo_sdk.conformance import (  # noqa: F401
+    deletes,
+    evolution,
+    history,
+    inspection,
+    modes,
+    names,
+    quarantine,
+    recovery,
+    replay,
+    types,
+    versions,
+)
 from dativo_sdk.conformance._bench import Bench
 from dativo_sdk.conformance._case import WriterCase
 from dativo_sdk.conformance._check import CHECKS, Check, CheckSkipped, check, run_check

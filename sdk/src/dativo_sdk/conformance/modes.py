@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 from dativo_protocols import StreamId
 
 from dativo_sdk._writer import ConfiguredStream
 from dativo_sdk.conformance._bench import Bench
 from dativo_sdk.conformance._check import check
-from dativo_sdk.conformance._data import ORDERS, batch
+from dativo_sdk.conformance._data import ORDERS, batch, json_field
 from dativo_sdk.conformance._expect import same
 
 
@@ -86,6 +88,87 @@ def merge_in_several_commits_of_one_run(bench: Bench) -> None:
         writer.commit(str(number).encode(), final=number == 3)
     bench.close()
     same([tuple(row.values()) for row in bench.rows()], [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)])
+
+
+@check("merge")
+def merge_keeps_the_greatest_cursor_whichever_came_first(bench: Bench) -> None:
+    bench.load(batch({"id": [1, 2, 3], "at": [10, 10, 10], "v": ["a", "b", "c"]}), mode="merge", key=("id",), cursor="at")
+    late = batch({"id": [1, 2, 3, 4, 4], "at": [9, 10, 11, 5, 4], "v": ["late", "tie", "new", "first", "older"]})
+    receipt = bench.load(late, mode="merge", key=("id",), cursor="at")
+    same(receipt.written, {ORDERS: 5}, "rows written")
+    same(bench.column("v"), ["a", "tie", "new", "first"])
+
+
+@check("merge")
+def merge_takes_a_null_cursor_for_the_smallest(bench: Bench) -> None:
+    bench.load(batch({"id": [1, 2, 3], "at": [None, 1, None], "v": ["a", "b", "c"]}), mode="merge", key=("id",), cursor="at")
+    rows = batch({"id": [1, 2, 3], "at": pa.array([None, None, 0], pa.int64()), "v": ["tie", "smaller", "greater"]})
+    bench.load(rows, mode="merge", key=("id",), cursor="at")
+    same(bench.column("v"), ["tie", "b", "greater"])
+
+
+@check("merge")
+def merge_compares_text_cursors_by_their_bytes(bench: Bench) -> None:
+    rows = batch({"id": [1, 1, 2, 2], "at": ["Z", "a", "é", "z"], "v": ["Z", "a", "é", "z"]})
+    bench.load(rows, mode="merge", key=("id",), cursor="at")
+    bench.load(batch({"id": [1], "at": ["B"], "v": ["B"]}), mode="merge", key=("id",), cursor="at")
+    same(bench.column("v"), ["a", "é"])
+
+
+@check("merge")
+def merge_takes_the_last_row_where_the_cursor_has_no_order(bench: Bench) -> None:
+    for value in ('{"n":2}', '{"n":1}'):
+        bench.load(batch({"id": [1], "at": [value]}, fields=[json_field("at")]), mode="merge", key=("id",), cursor="at")
+    same(bench.column("at"), ['{"n":1}'])
+
+
+@check("merge")
+def merge_by_cursor_holds_over_commits_and_batches(bench: Bench) -> None:
+    writer = bench.open(ConfiguredStream(ORDERS, "merge", ("id",), "at"))
+    for turn, moments in enumerate(([5, 3], [4, 6], [6, 2])):
+        for moment in moments:
+            writer.write_batch(batch({"id": [1], "at": [moment], "turn": [turn]}))
+        writer.commit(str(turn).encode(), final=turn == 2)
+    bench.close()
+    same(bench.rows(), [{"id": 1, "at": 6, "turn": 2}])
+
+
+@check("append_dedup")
+def append_dedup_leaves_out_what_is_there_by_key_and_cursor(bench: Bench) -> None:
+    options: Any = {"mode": "append_dedup", "key": ("id",), "cursor": "at"}
+    bench.load(batch({"id": [1, 1, 1], "at": [1, 2, 1], "v": ["a", "b", "again"]}), **options)
+    receipt = bench.load(batch({"id": [1, 1, 2], "at": [2, 3, 1], "v": ["again", "c", "d"]}), **options)
+    same(receipt.written, {ORDERS: 3}, "rows received")
+    same(sorted(bench.column("v")), ["a", "b", "c", "d"])
+
+
+@check("append_dedup")
+def append_dedup_without_a_key_compares_whole_rows(bench: Bench) -> None:
+    moment = pa.timestamp("us", "UTC")
+    for turn in range(2):
+        own = {"_dativo_loaded_at": pa.array([turn] * 4, moment), "_dativo_run_id": [f"r{turn}"] * 4}
+        bench.load(batch({"id": [1, 1, None, None], "v": ["a", "b", "c", "c"], **own}), mode="append_dedup")
+    found = sorted((row["v"], row["_dativo_run_id"]) for row in bench.rows(order=None))
+    same(found, [("a", "r0"), ("b", "r0"), ("c", "r0")])
+
+
+@check("append_dedup")
+def append_dedup_tells_new_columns_from_old_rows(bench: Bench) -> None:
+    bench.load(batch({"id": [1, 2]}), mode="append_dedup")
+    bench.load(batch({"id": [1, 2], "new": [None, "x"]}), mode="append_dedup")
+    bench.load(batch({"id": [1, 3]}), mode="append_dedup")
+    found = sorted((row["id"], row["new"] or "") for row in bench.rows(order=None))
+    same(found, [(1, ""), (2, ""), (2, "x"), (3, "")])
+
+
+@check("append_dedup")
+def append_dedup_holds_over_commits(bench: Bench) -> None:
+    writer = bench.open(ConfiguredStream(ORDERS, "append_dedup", ("id",)))
+    for turn in range(3):
+        writer.write_batch(batch({"id": [turn, turn + 1], "turn": [turn, turn]}))
+        writer.commit(str(turn).encode(), final=turn == 2)
+    bench.close()
+    same([tuple(row.values()) for row in bench.rows()], [(0, 0), (1, 0), (2, 1), (3, 2)])
 
 
 @check()
