@@ -95,7 +95,9 @@ def remove_rejects(connection: Connection, table: str, ids: Sequence[str]) -> in
     """Deletes rows in the open transaction; gives how many there were."""
     given = "SELECT CAST(json_array_elements_text($1::text::json) AS bigint)"
     query = f"DELETE FROM {connection.name(table)} WHERE id IN ({given})"
-    return connection.run(query, f"remove rows from `{table}`", [json.dumps(list(ids))])
+    # What is no number is no id of a row here.
+    numbers = [each for each in ids if each.isascii() and each.isdigit() and len(each) < 19]
+    return connection.run(query, f"remove rows from `{table}`", [json.dumps(numbers)])
 
 
 def _text(record: bytes | None) -> str | None:
