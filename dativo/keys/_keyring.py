@@ -46,6 +46,11 @@ class Purpose:
     columns: Mapping[str, Sequence[str]] | Sequence[str] = ()
     _audited: set[tuple[str, str]] = field(default_factory=set)
 
+    @property
+    def used(self) -> bool:
+        """Whether any key has been sealed or unsealed for it."""
+        return bool(self._audited)
+
     def columns_of(self, key_id: str) -> Sequence[str]:
         return self.columns.get(key_id, ()) if isinstance(self.columns, Mapping) else self.columns
 

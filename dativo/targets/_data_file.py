@@ -13,7 +13,7 @@ from dativo_protocols.errors import ConnectorError, ContractError, TargetError
 
 from dativo.targets._commit_record import DataFile
 from dativo.targets._disk import refused
-from dativo.targets._encryption import decrypted, parquet_keys
+from dativo.targets._encryption import decrypted, open_parquet
 from dativo.targets._store import Store
 
 BATCH_BYTES = 4 << 20
@@ -58,14 +58,11 @@ def read_data_file(store: Store, file: DataFile, schema: pa.Schema, columns: Seq
 
 
 def _read_parquet(store: Store, file: DataFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    import pyarrow.parquet as pq
-
     # What is far away is fetched a row group at a time; on a disk that would only cost memory.
     far = store.local_path(file.path) is None
-    keys = parquet_keys(store, file, columns)
     with (
         store.source(file.path, file.bytes) as source,
-        pq.ParquetFile(source, pre_buffer=far, decryption_properties=keys) as parquet,
+        open_parquet(store, file, columns, source, pre_buffer=far) as parquet,
     ):
         metadata = parquet.metadata
         nbytes = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))

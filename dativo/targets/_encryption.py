@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from dativo_protocols.errors import ConfigError
+import pyarrow.parquet as pq
+from dativo_protocols.errors import ConfigError, TargetError
 from dativo_sdk import WriteCatalog
 
 from dativo.targets._encryption_spill import SpillCipher
@@ -160,19 +161,36 @@ class _ColumnKey:
         self.column = column
 
 
-def parquet_keys(store: Store, file: DataFile, columns: Sequence[str]) -> Any:
-    """What `ParquetFile` needs to read the columns of a file; None where it is not encrypted.
+def open_parquet(
+    store: Store, file: DataFile, columns: Sequence[str], source: pa.NativeFile, *, pre_buffer: bool = False
+) -> pq.ParquetFile:
+    """The file in `source`, ready for these columns to be read.
 
     Raises:
-        ConfigError: It is, and the dataset was opened without keys.
+        ConfigError: It is encrypted, and the dataset was opened without keys.
+        TargetError: It was encrypted when it was committed, and is not now; or the KMS refuses.
     """
     if file.reading.get("encryption") is None:
-        return None
+        return pq.ParquetFile(source, pre_buffer=pre_buffer)
     from dativo.keys._keyring import Purpose
     from dativo.keys._parquet import decryption_properties
 
-    table = file.path.split("/")[0]
-    return decryption_properties(_with_keys(store, file).keys, Purpose(table, file.path, list(columns)))
+    purpose = Purpose(file.path.split("/")[0], file.path, list(columns))
+    keys = decryption_properties(_with_keys(store, file).keys, purpose)
+    try:
+        parquet = pq.ParquetFile(source, pre_buffer=pre_buffer, decryption_properties=keys)
+    except pa.ArrowException as error:
+        path = store.locate(file.path)
+        raise TargetError(f"cannot read `{path}`: it is damaged: {error}", facts={"path": path}) from error
+    if not purpose.used:
+        # pyarrow takes a plain file with keys as well.
+        parquet.close()
+        raise TargetError(
+            f"`{store.locate(file.path)}` was encrypted, and is not any more",
+            hint="somebody has put another file in its place",
+            facts={"path": store.locate(file.path)},
+        )
+    return parquet
 
 
 def decrypted(store: Store, file: DataFile) -> tuple[Store, DataFile]:

@@ -21,7 +21,7 @@ class SpillCipher:
     def seal(self, payload: pa.Buffer, place: str) -> bytes:
         """Nonce, ciphertext and tag; `place` says which file and which of its parts this is."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + bytes(self._cipher.encrypt(nonce, payload, place.encode()))
+        return nonce + bytes(self._cipher.encrypt(nonce, memoryview(payload).cast("B"), place.encode()))
 
     def open(self, sealed: memoryview, place: str) -> bytes:
         """The inverse of `seal`.
@@ -31,6 +31,7 @@ class SpillCipher:
         """
         from cryptography.exceptions import InvalidTag
 
+        sealed = sealed.cast("B")
         try:
             return bytes(self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.encode()))
         except InvalidTag as error:

@@ -27,6 +27,7 @@ COMMON_OPTIONS: Mapping[str, FileOption] = {
     "keep_replaced_seconds": FileOption(900, least=0),
 }
 
+
 def read_options(config: Mapping[str, Any], own: Mapping[str, FileOption]) -> tuple[Store, dict[str, Any]]:
     """The dataset's store, and a value for each common option and each of the format's own; `encryption` as it is, or None.
 

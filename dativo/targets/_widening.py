@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from dativo_protocols import StreamId
 from dativo_protocols.errors import ContractError
 
@@ -16,7 +15,7 @@ from dativo._evolution import convert, same_type, type_text
 from dativo._exact_text import is_json
 from dativo.targets._commit_record import DataFile
 from dativo.targets._data_file import read_data_file
-from dativo.targets._encryption import parquet_keys
+from dativo.targets._encryption import open_parquet
 from dativo.targets._steps import conform_through, stages
 from dativo.targets._store import Store
 
@@ -106,8 +105,10 @@ def _extremes(store: Store, file: DataFile, field: pa.Field) -> pa.Array | None:
     """Smallest and largest values of the row groups; None when the file does not tell."""
     if not file.path.endswith(".parquet") or pa.types.is_nested(field.type):
         return None
-    keys = parquet_keys(store, file, [field.name])
-    with store.source(file.path, file.bytes) as source, pq.ParquetFile(source, decryption_properties=keys) as parquet:
+    with (
+        store.source(file.path, file.bytes) as source,
+        open_parquet(store, file, [field.name], source) as parquet,
+    ):
         index = parquet.schema_arrow.get_field_index(field.name)
         if any(pa.types.is_nested(kind) for kind in parquet.schema_arrow.types):
             return None

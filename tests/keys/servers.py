@@ -108,6 +108,16 @@ class Vault:
 
         return hvac.Client(url=self.address, token=self.token, timeout=10)
 
+    def unseal_key(self) -> str:
+        """What undoes `sys.seal()`; the server says it in its log."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for line in self.log.read_text().splitlines():
+                if line.startswith("Unseal Key: "):
+                    return line.split(": ")[1]
+            time.sleep(0.05)
+        raise AssertionError("the server did not say its unseal key")
+
     def start(self) -> None:
         import requests
 
