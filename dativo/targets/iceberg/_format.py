@@ -18,12 +18,15 @@ from dativo.targets.iceberg._data_files import entry_of, file_details, is_misfit
 from dativo.targets.iceberg._files import SnapshotFiles, TableFiles
 from dativo.targets.iceberg._partitions import PartitionRule, new_spec, rules, split
 from dativo.targets.iceberg._refit import refit
-from dativo.targets.iceberg._schema import change_schema, new_schema, planned_schema, with_field_ids
+from dativo.targets.iceberg._schema import change_schema, new_schema, planned_schema, with_field_ids, without_partitions
 from dativo.targets.iceberg._types import iceberg_type, is_writable, stored, widens
 from dativo.targets.lakehouse._format import DataFile, Snapshot, TableCommit
 from dativo.targets.lakehouse._storage import Input, Output, Storage
 
 if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile as Entry
+    from pyiceberg.partitioning import PartitionSpec
+    from pyiceberg.schema import Schema
     from pyiceberg.table import FileScanTask, Table, Transaction
 
 __all__ = ["IcebergFormat"]
@@ -31,6 +34,7 @@ __all__ = ["IcebergFormat"]
 _COLUMNS = "dativo.columns"
 _TYPES = "dativo.types"
 _MARK = "dativo.mark."
+_SHOWN_STATE = 4096
 _NEW_TABLE = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
@@ -90,13 +94,20 @@ class IcebergFormat:
 
         with self.catalog.failures("commit to", table):
             columns = pa.schema([stored(column) for column in commit.schema])
+            removed = [_task(base, file) for file in commit.removed]
             if base is None:
                 transaction = self._creation(table, columns, commit)
             else:
                 transaction = base.native.transaction()
+                if removed and not _keeps_partition_columns(base.native, columns):
+                    # Entries of a spec can only be written while the columns are there that it refers to.
+                    _put(transaction, commit, removed, [])
+                    removed = []
                 _change(transaction, base.native, columns, commit)
             transaction.set_properties(_kept(commit))
-            replaced = self._stage(table, base, transaction, commit)
+            schema, spec = transaction.table_metadata.schema(), transaction.table_metadata.spec()
+            added, replaced = self._fitted(table, commit, schema, spec)
+            _put(transaction, commit, removed, [entry_of(file, schema, spec, self.catalog.full_name(table)) for file in added])
             try:
                 transaction.commit_transaction()
             except (CommitFailedException, TableAlreadyExistsError):
@@ -116,7 +127,10 @@ class IcebergFormat:
 
     def parquet_schema(self, schema: pa.Schema, base: Snapshot | None) -> pa.Schema:
         """The columns with the field ids that they have, or will get unless somebody else changes the table first."""
-        return with_field_ids(schema, planned_schema(None if base is None else base.native, schema))
+        if base is None:
+            return with_field_ids(schema, planned_schema(None, schema))
+        with self.catalog.failures("fit the columns of", base.native.name()[-1]):
+            return with_field_ids(schema, planned_schema(base.native, schema))
 
     def split(
         self, rows: pa.RecordBatch, partition_by: Sequence[str], base: Snapshot | None
@@ -168,10 +182,8 @@ class IcebergFormat:
         spec = new_spec([PartitionRule.parse(text) for text in commit.partition_by], schema)
         return self.catalog.creation(table, schema, spec, self._properties)
 
-    def _stage(self, table: str, base: Snapshot | None, transaction: Transaction, commit: TableCommit) -> list[str]:
-        """Puts the snapshot into the transaction; gives the paths of files that others took the place of."""
-        metadata = transaction.table_metadata
-        schema, spec = metadata.schema(), metadata.spec()
+    def _fitted(self, table: str, commit: TableCommit, schema: Schema, spec: PartitionSpec) -> tuple[list[DataFile], list[str]]:
+        """The commit's files as the table needs them by now, and the paths of those that others took the place of."""
         added: list[DataFile] = []
         replaced: list[str] = []
         for file in commit.added:
@@ -180,15 +192,35 @@ class IcebergFormat:
                 replaced.append(file.path)
             else:
                 added.append(file)
-        summary = {f"dativo.{key}": value for key, value in commit.info.items()}
-        summary |= {"dativo.app": commit.mark.app, "dativo.record": str(commit.mark.number)}
-        update = transaction.update_snapshot(snapshot_properties=summary)
-        with update.overwrite() if commit.removed else update.merge_append() as producer:
-            for file in commit.removed:
-                producer.delete_data_file(_task(base, file).file)
-            for file in added:
-                producer.append_data_file(entry_of(file, schema, spec, self.catalog.full_name(table)))
-        return replaced
+        return added, replaced
+
+
+def _put(transaction: Transaction, commit: TableCommit, removed: Sequence[FileScanTask], added: Sequence[Entry]) -> None:
+    """Stages a snapshot."""
+    summary = {f"dativo.{key}": value for key, value in commit.info.items()}
+    summary |= {"dativo.app": commit.mark.app, "dativo.record": str(commit.mark.number), **_shown_state(commit.state)}
+    update = transaction.update_snapshot(snapshot_properties=summary)
+    with update.overwrite() if removed else update.merge_append() as producer:
+        for task in removed:
+            producer.delete_data_file(task.file)
+        for entry in added:
+            producer.append_data_file(entry)
+
+
+def _shown_state(state: bytes | None) -> dict[str, str]:
+    """The state for a snapshot's summary; a large one would be kept again with every snapshot."""
+    if state is None or len(state) > _SHOWN_STATE:
+        return {} if state is None else {"dativo.state-bytes": str(len(state))}
+    return {"dativo.state": state.decode("utf-8", "backslashreplace")}
+
+
+def _keeps_partition_columns(native: Table, columns: pa.Schema) -> bool:
+    """Whether each column that the table is partitioned by keeps its field id."""
+    kept = {field.name: field.field_type for field in native.schema().fields}
+    return all(
+        rule.column in columns.names and widens(kept[rule.column], iceberg_type(columns.field(rule.column).type))
+        for rule in rules(native.spec(), native.schema())
+    )
 
 
 def _task(base: Snapshot | None, file: DataFile) -> FileScanTask:
@@ -196,13 +228,12 @@ def _task(base: Snapshot | None, file: DataFile) -> FileScanTask:
 
 
 def _change(transaction: Transaction, native: Table, columns: pa.Schema, commit: TableCommit) -> None:
-    """Columns and, where the table is replaced, partitions."""
-    wanted = [PartitionRule.parse(text) for text in commit.partition_by]
-    respec = commit.replaces and list(rules(native.spec(), native.schema())) != wanted
+    """Columns, and the partitions where the table is replaced, or a column that they are made of."""
+    now = list(rules(native.spec(), native.schema()))
+    wanted = [PartitionRule.parse(text) for text in commit.partition_by] if commit.replaces else now
+    respec = now != wanted or not _keeps_partition_columns(native, columns)
     if respec:
-        with transaction.update_spec() as update:
-            for field in native.spec().fields:
-                update.remove_field(field.name)
+        without_partitions(transaction)
     with transaction.update_schema(allow_incompatible_changes=True) as changes:
         anew = change_schema(changes, native.schema(), columns, replaces=commit.replaces)
     if anew:

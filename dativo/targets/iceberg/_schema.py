@@ -10,11 +10,11 @@ from dativo.targets.iceberg._types import iceberg_type, widens
 
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
-    from pyiceberg.table import Table
+    from pyiceberg.table import Table, Transaction
     from pyiceberg.table.update.schema import UpdateSchema
     from pyiceberg.types import IcebergType, ListType, NestedField, StructType
 
-__all__ = ["change_schema", "field_ids", "new_schema", "planned_schema", "with_field_ids"]
+__all__ = ["change_schema", "field_ids", "new_schema", "planned_schema", "with_field_ids", "without_partitions"]
 
 _FIELD_ID = b"PARQUET:field_id"
 
@@ -35,9 +35,17 @@ def planned_schema(table: Table | None, columns: pa.Schema) -> Schema:
     if table is None:
         return new_schema(columns)
     transaction = table.transaction()
+    without_partitions(transaction)
     with transaction.update_schema(allow_incompatible_changes=True) as update:
         change_schema(update, table.schema(), columns, replaces=False)
     return transaction.table_metadata.schema()
+
+
+def without_partitions(transaction: Transaction) -> None:
+    """Stages that the table has no partitions: columns that a spec refers to cannot go."""
+    with transaction.update_spec() as update:
+        for field in transaction.table_metadata.spec().fields:
+            update.remove_field(field.name)
 
 
 def change_schema(update: UpdateSchema, before: Schema, columns: pa.Schema, *, replaces: bool) -> list[tuple[str, str | None]]:

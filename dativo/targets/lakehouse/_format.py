@@ -94,6 +94,7 @@ class TableCommit:
         replaces: Whether the table is replaced as a whole: columns that are not in `schema` go, its partitions may be others.
         mark: To be kept in this very commit.
         info: For people who read the table's history: `run_id`, `job`, `stream`, `mode`.
+        state: The job's state of this commit, for them too.
     """
 
     schema: pa.Schema
@@ -104,6 +105,7 @@ class TableCommit:
     replaces: bool
     mark: Mark
     info: Mapping[str, str]
+    state: bytes | None = None
 
 
 class Format(Protocol):

@@ -26,7 +26,7 @@ from dativo.targets.lakehouse._stream_table import StreamTable
 
 __all__ = ["LakehouseWriter"]
 
-_BUFFERED_BYTES = 64 << 20
+_BUFFERED_BYTES = 32 << 20
 _STAGING = "_dativo/staging"
 _ATTEMPTS = 100
 
@@ -310,6 +310,7 @@ class LakehouseWriter:
                 planned.replaces,
                 mark,
                 info,
+                record.state,
             )
             if self._format.commit(change.table, base, commit):
                 self._applying = None
