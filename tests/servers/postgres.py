@@ -20,7 +20,7 @@ from tests.taps.servers import folder_of, free_port, prepare, program
 USER, PASSWORD = "tester", "correct horse"
 
 
-@dataclass
+@dataclass(eq=False)
 class PostgresServer:
     """Where the server listens, and how it is made to begin and end."""
 
