@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from dativo_engines import Redactor
+from dativo_engines._running import Exit
 from dativo_engines.airbyte._verdict import Verdict
-from dativo_engines.supervisor import Exit
 from dativo_protocols import ConnectorError, Log, StreamId, StreamStatus, TraceError
 
 USERS, ORDERS = StreamId("users"), StreamId("orders", "shop")

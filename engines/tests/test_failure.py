@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from dativo_engines._failure import connector_failure, root_cause
-from dativo_engines.supervisor import Exit
+from dativo_engines._running import Exit
 
 TRACEBACK = """\
 INFO starting

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from dativo_engines._private import PrivateDirectory
 from dativo_engines._redaction import Redactor
-from dativo_engines.supervisor import Process, level_of
+from dativo_engines._running import level_of
+from dativo_engines.supervisor import Process
 from dativo_protocols import ConfigError, ConnectorError
 
 SH = "/bin/sh"

@@ -16,6 +16,8 @@ from tests.images.build import RECIPES, loaded
 from tests.images.rootfs import CannotBuildError
 from tests.images.sources import Source
 
+pytest.register_assert_rewrite("tests.images.confinement")
+
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Runs an image through the Docker runtime, for tests."""
+"""Runs an image in Docker or in the sandbox, for tests."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dativo_engines import Connector, ContainerOptions, EngineOptions
+from dativo_engines import Connector, ContainerOptions, EngineOptions, ImageRuntime
 from dativo_engines._failure import connector_failure
 from dativo_engines._private import PrivateDirectory
 from dativo_engines._redaction import Redactor
-from dativo_engines.containers import DockerRuntime
-from dativo_engines.containers._container import Container
-from dativo_engines.supervisor import Exit
+from dativo_engines._running import Exit
+from dativo_engines.airbyte._runtime import runtime_for
 
 OUTSIDE = ContainerOptions(network="none")
 
@@ -51,11 +50,17 @@ class Answer:
 
 @dataclass
 class Source:
-    """An image and how it is run."""
+    """An image and how it is run.
+
+    Attributes:
+        cache: Where it is pinned or unpacked; None for a place of its own.
+    """
 
     image: str
     tmp_path: Path
     container: ContainerOptions = OUTSIDE
+    runtime: ImageRuntime = "docker"
+    cache: Path | None = None
     secrets: Sequence[str] = ()
     environment: dict[str, str] = field(default_factory=dict)
     executable: str | None = None
@@ -63,24 +68,30 @@ class Source:
     log: list[tuple[str, str]] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def prepared(self) -> Iterator[DockerRuntime]:
-        connector = Connector(f"airbyte:{self.image}", self.executable, image=self.image, environment=self.environment)
+    def prepared(self) -> Iterator[Any]:
+        """Its runtime, prepared."""
+        connector = Connector(
+            f"airbyte:{self.image}",
+            self.executable,
+            image=self.image,
+            environment=self.environment,
+            runtime=self.runtime,
+        )
         options = EngineOptions(
-            self.tmp_path / "cache",
+            self.cache or self.tmp_path / "cache",
             stop_timeout_seconds=self.stop_timeout_seconds,
             log=lambda level, line: self.log.append((level, line)),
             container=self.container,
         )
         with PrivateDirectory(self.tmp_path / "private") as directory:
-            runtime = DockerRuntime(connector, options, directory=directory, redactor=Redactor(self.secrets))
-            try:
+            made = runtime_for(connector, options, directory=directory, redactor=Redactor(self.secrets))
+            with contextlib.closing(made) as runtime:
                 runtime.prepare()
                 yield runtime
-            finally:
-                runtime.close()
 
     @contextlib.contextmanager
-    def running(self, command: str = "read", **files: Any) -> Iterator[Container]:
+    def running(self, command: str = "read", **files: Any) -> Iterator[Any]:
+        """The source, started."""
         arguments = [command]
         for name in files:
             arguments += [f"--{name}", f"{name}.json"]

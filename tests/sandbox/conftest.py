@@ -19,6 +19,8 @@ from tests.images.build import RECIPES, built
 from tests.images.rootfs import CannotBuildError
 from tests.sandbox.sources import SandboxSource, cache_dir
 
+pytest.register_assert_rewrite("tests.images.confinement")
+
 
 @pytest.fixture(scope="session")
 def bubblewrap() -> str:

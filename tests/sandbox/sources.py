@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from dativo_engines import Connector, EngineOptions
-from dativo_engines._private import PrivateDirectory
-from dativo_engines._redaction import Redactor
-from dativo_engines.sandbox import SandboxRuntime
+from dativo_engines import ImageRuntime
 
 from tests.images.sources import Source
 
@@ -24,28 +18,6 @@ def cache_dir() -> Path:
 
 @dataclass
 class SandboxSource(Source):
-    """An image and how it is run.
+    """An image and how it is run."""
 
-    Attributes:
-        cache: Where it is unpacked.
-    """
-
-    cache: Path = Path()
-
-    @contextlib.contextmanager
-    def prepared(self) -> Iterator[Any]:
-        connector = Connector(
-            f"airbyte:{self.image}", self.executable, image=self.image, environment=self.environment, runtime="sandbox"
-        )
-        options = EngineOptions(
-            self.cache,
-            stop_timeout_seconds=self.stop_timeout_seconds,
-            log=lambda level, line: self.log.append((level, line)),
-            container=self.container,
-        )
-        with (
-            PrivateDirectory(self.tmp_path / "private") as directory,
-            SandboxRuntime(connector, options, directory=directory, redactor=Redactor(self.secrets)) as runtime,
-        ):
-            runtime.prepare()
-            yield runtime
+    runtime: ImageRuntime = "sandbox"

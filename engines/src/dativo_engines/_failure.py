@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dativo_protocols import ConnectorError
 
-from dativo_engines.supervisor import Exit
+from dativo_engines._running import Exit
 
 SHOWN_LINES = 50
 CAUSE_CHARACTERS = 500

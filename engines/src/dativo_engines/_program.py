@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from dativo_protocols import ConfigError
 
@@ -13,11 +11,11 @@ from dativo_engines._engine import Connector, EngineOptions
 from dativo_engines._environ import clean_environment
 from dativo_engines._private import PrivateDirectory
 from dativo_engines._redaction import Redactor
-from dativo_engines._runtime import placed
+from dativo_engines._runtime import ConnectorRuntime, placed
 from dativo_engines.supervisor import Process, find_program
 
 
-class ProgramRuntime:
+class ProgramRuntime(ConnectorRuntime):
     """Starts the program through the supervisor; see `Runtime`.
 
     Attributes:
@@ -25,11 +23,7 @@ class ProgramRuntime:
     """
 
     def __init__(self, connector: Connector, options: EngineOptions, *, directory: PrivateDirectory, redactor: Redactor) -> None:
-        self._connector = connector
-        self._options = options
-        self._directory = directory
-        self._redactor = redactor
-        self._stack = ExitStack()
+        super().__init__(connector, options, directory=directory, redactor=redactor)
         self.program = ""
 
     @property
@@ -63,27 +57,12 @@ class ProgramRuntime:
     ) -> Process:
         """Starts the program with the connector's own arguments before these."""
         paths = {name: self._directory.write(name, data) for name, data in files.items()}
-        timeout = self._options.stop_timeout_seconds if stop_timeout_seconds is None else stop_timeout_seconds
         process = Process(
             [self.program, *self._connector.arguments, *placed(arguments, paths)],
             directory=self._directory,
             environment=self._connector.environment,
-            stop_timeout_seconds=timeout,
+            stop_timeout_seconds=self._stop_timeout(stop_timeout_seconds),
             redactor=self._redactor,
             log=self._options.log,
         )
         return self._stack.enter_context(process)
-
-    def close(self) -> None:
-        """Ends what was started; the environment may then be removed."""
-        self._stack.close()
-
-    def __enter__(self) -> ProgramRuntime:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
-    def _log(self, level: str, line: str) -> None:
-        if self._options.log is not None:
-            self._options.log(level, self._redactor(line))

@@ -10,9 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from dativo_protocols import Message, StreamId
 
 from dativo_engines._engine import DecodeOptions, EngineOptions
-from dativo_engines._runtime import Running
+from dativo_engines._running import Exit, Running
 from dativo_engines._session import Session
-from dativo_engines.supervisor import Exit
 
 
 class Decoder(Protocol):

@@ -2,63 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
-from dativo_engines.supervisor import Exit
-
-
-class Running(Protocol):
-    """A connector that was started. Leaving its `with` block ends it and everything it started.
-
-    `dativo_engines.supervisor.Process` is one.
-    """
-
-    @property
-    def stdout(self) -> int:
-        """File descriptor to read from, for a poll as well; the runtime closes it. End of file is the end of its output.
-
-        Whoever reads slowly holds the connector back: nothing between the two keeps more than a pipe's worth of bytes.
-        """
-        ...
-
-    @property
-    def exit(self) -> Exit | None:
-        """How it ended; None while it runs."""
-        ...
-
-    @property
-    def stderr_tail(self) -> list[str]:
-        """The last lines of stderr, masked."""
-        ...
-
-    @property
-    def idle_seconds(self) -> float:
-        """Since it last wrote to stderr, or started."""
-        ...
-
-    def wait(self, timeout: float | None = None) -> Exit | None:
-        """How it ended, with its stderr complete; None when it is still running after `timeout` seconds.
-
-        Raises:
-            ConnectorError: It is gone, and nobody knows how it ended (retryable).
-        """
-        ...
-
-    def stop(self) -> None:
-        """Asks it to end, and kills it after the stop timeout. Does not wait; may be called from another thread."""
-        ...
-
-    def close(self) -> None:
-        """Ends it and waits for that. May be called twice."""
-        ...
-
-    def __enter__(self) -> Running: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+from dativo_engines._engine import Connector, EngineOptions
+from dativo_engines._private import PrivateDirectory
+from dativo_engines._redaction import Redactor
+from dativo_engines._running import Running
 
 
 class Runtime(Protocol):
@@ -114,3 +67,30 @@ class Runtime(Protocol):
 def placed(arguments: Sequence[str], paths: Mapping[str, str | Path]) -> list[str]:
     """The arguments with names of files replaced by the paths where the connector finds them."""
     return [str(paths.get(argument, argument)) for argument in arguments]
+
+
+class ConnectorRuntime:
+    """The part of a `Runtime` that is the same wherever the connector runs. Its name is an image's."""
+
+    def __init__(self, connector: Connector, options: EngineOptions, *, directory: PrivateDirectory, redactor: Redactor) -> None:
+        self._connector = connector
+        self._options = options
+        self._directory = directory
+        self._redactor = redactor
+        self._stack = ExitStack()
+
+    @property
+    def name(self) -> str:
+        """What the user calls it, for messages."""
+        return os.path.basename(self._connector.image or "") or self._connector.reference
+
+    def close(self) -> None:
+        """Ends what was started and releases what was prepared. May be called twice."""
+        self._stack.close()
+
+    def _stop_timeout(self, seconds: float | None) -> float:
+        return self._options.stop_timeout_seconds if seconds is None else seconds
+
+    def _log(self, level: str, line: str) -> None:
+        if self._options.log is not None:
+            self._options.log(level, self._redactor(line))

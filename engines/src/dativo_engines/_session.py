@@ -16,8 +16,8 @@ from dativo_engines._engine import Connector, EngineOptions
 from dativo_engines._failure import SHOWN_LINES, connector_failure
 from dativo_engines._private import PrivateDirectory
 from dativo_engines._redaction import Redactor, secrets_in
-from dativo_engines._runtime import Running, Runtime
-from dativo_engines.supervisor import Exit
+from dativo_engines._running import Exit, Running
+from dativo_engines._runtime import Runtime
 
 RuntimeT = TypeVar("RuntimeT", bound=Runtime)
 

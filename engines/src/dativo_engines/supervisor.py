@@ -6,18 +6,15 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import select
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from dativo_protocols import ConfigError, ConnectorError
 
@@ -25,101 +22,13 @@ from dativo_engines import _guardian
 from dativo_engines._environ import clean_environment
 from dativo_engines._private import PROCESS_MARK, PrivateDirectory, end_marked
 from dativo_engines._redaction import Redactor
+from dativo_engines._running import Exit, Started, StderrLines
 
 PIPE_BYTES = 1024 * 1024
-LINE_BYTES = 64 * 1024
-TAIL_LINES = 400
-TAIL_LINE_CHARACTERS = 4000
 LEFTOVER_GRACE_SECONDS = 1.0
 
-_LEVELS = "DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL"
-_LEVEL = re.compile(
-    rf"""^(?:\W*\d[\d:.,+TZ/ -]*)?\W*({_LEVELS})\b|\blevel=({_LEVELS})\b|"level(?:name)?":\s*"({_LEVELS})\b""", re.IGNORECASE
-)
 
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a process ended.
-
-    Attributes:
-        code: Exit code, or None after a signal.
-        signal: Number of the signal that ended it, or None.
-        max_rss_bytes: Peak resident memory of its largest process.
-        cpu_seconds: User and system time, with that of children it waited for.
-        cause: What is known of why it was ended, beyond code and signal: `out of memory: its limit is 512 MiB`.
-        hint: What the user can do about that.
-    """
-
-    code: int | None
-    signal: int | None
-    max_rss_bytes: int
-    cpu_seconds: float
-    cause: str | None = None
-    hint: str | None = None
-
-
-def level_of(line: str) -> str:
-    """`debug`, `info`, `warning` or `error`, as far as a log line says."""
-    found = _LEVEL.search(line)
-    name = (found[1] or found[2] or found[3]).lower() if found else ""
-    if name in ("error", "critical", "fatal"):
-        return "error"
-    if name.startswith("warn"):
-        return "warning"
-    return "debug" if name == "debug" else "info"
-
-
-class StderrLines:
-    """Cuts stderr into lines, masks them, keeps the last ones and hands each on.
-
-    Attributes:
-        tail: The last lines, masked.
-        heard_at: When it was last fed, or made; of the monotonic clock.
-    """
-
-    def __init__(self, redactor: Redactor, log: Callable[[str, str], None] | None) -> None:
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._redactor = redactor
-        self._log = log
-        self._rest = bytearray()
-        self._dropped = 0
-        self.heard_at = time.monotonic()
-
-    def feed(self, data: bytes) -> None:
-        self.heard_at = time.monotonic()
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._extend(line)
-            self._flush()
-        self._extend(rest)
-
-    def end(self) -> None:
-        if self._rest:
-            self._flush()
-
-    def _extend(self, data: bytes) -> None:
-        # A secret that starts before the cut is masked whole, so its end must be here too.
-        room = max(0, LINE_BYTES + 4 * self._redactor.longest - len(self._rest))
-        self._rest += data[:room]
-        self._dropped += max(0, len(data) - room)
-
-    def _flush(self) -> None:
-        line = self._redactor(self._rest.decode("utf-8", "replace").rstrip("\r"))
-        if len(line) > LINE_BYTES or self._dropped:
-            line = f"{line[:LINE_BYTES]}… ({max(0, len(line) - LINE_BYTES) + self._dropped} more)"
-        self._rest.clear()
-        self._dropped = 0
-        if not line.strip():
-            return
-        self.tail.append(line[:TAIL_LINE_CHARACTERS])
-        if self._log is not None:
-            # A broken log must not stop the connector.
-            with contextlib.suppress(Exception):
-                self._log(level_of(line), line)
-
-
-class Process:
+class Process(Started):
     """A running program, its stdout to read from `stdout`, its stderr drained into the log.
 
     It starts in the current directory (configurations name files relative to it), in a session of its own, with a clean
@@ -158,9 +67,9 @@ class Process:
     ) -> None:
         self.command = tuple(command)
         self.mark = directory.mark
-        self.exit: Exit | None = None
+        super().__init__(StderrLines(redactor or Redactor(), log))
+        self._exit: Exit | None = None
         self._stop_timeout = stop_timeout_seconds
-        self._stderr = StderrLines(redactor or Redactor(), log)
         self._ended = threading.Event()
         self._gone = threading.Event()
         environ = clean_environment(environment or {}, prefixes=passed)
@@ -206,14 +115,9 @@ class Process:
         self.pid = int(first.split()[1])
 
     @property
-    def stderr_tail(self) -> list[str]:
-        """The last lines of stderr, masked."""
-        return list(self._stderr.tail)
-
-    @property
-    def idle_seconds(self) -> float:
-        """Since it last wrote to stderr, or started."""
-        return time.monotonic() - self._stderr.heard_at
+    def exit(self) -> Exit | None:
+        """How it ended; None while it runs."""
+        return self._exit
 
     def wait(self, timeout: float | None = None) -> Exit | None:
         """How the program ended, with its stderr complete; None when it is still running after `timeout` seconds.
@@ -223,7 +127,7 @@ class Process:
         """
         if not self._ended.wait(timeout):
             return None
-        if self.exit is None:
+        if self._exit is None:
             raise ConnectorError(
                 f"the guardian of `{Path(self.command[0]).name}` was killed, and the connector with it",
                 hint="run it again; if it happens again, look for an out-of-memory killer",
@@ -251,12 +155,6 @@ class Process:
             os.close(self._control)
             self._control = -1
 
-    def __enter__(self) -> Process:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
     def _ask(self, what: bytes) -> None:
         with contextlib.suppress(OSError):
             os.write(self._control, what)
@@ -282,7 +180,7 @@ class Process:
                         # Whoever still holds stderr is not the connector.
                         deadline = time.monotonic() + 1.0
                         self._guardian.wait()
-                        if self.exit is None and self._status.started:
+                        if self._exit is None and self._status.started:
                             end_marked(self.mark)
                 elif fd == stderr:
                     self._stderr.feed(data)
@@ -299,17 +197,17 @@ class Process:
         name, *values = line.split()
         if name == "exited":
             code = os.waitstatus_to_exitcode(int(values[0]))
-            self.exit = Exit(
+            self._exit = Exit(
                 code=code if code >= 0 else None,
                 signal=-code if code < 0 else None,
                 max_rss_bytes=int(values[1]) * 1024,
                 cpu_seconds=float(values[2]) + float(values[3]),
             )
             self._ended.set()
-        elif name == "all" and self.exit is not None:
+        elif name == "all" and self._exit is not None:
             # A wrapper may end before what it started.
             rss, cpu = int(values[0]) * 1024, float(values[1]) + float(values[2])
-            self.exit = replace(self.exit, max_rss_bytes=rss, cpu_seconds=cpu)
+            self._exit = replace(self._exit, max_rss_bytes=rss, cpu_seconds=cpu)
 
 
 class _Lines:

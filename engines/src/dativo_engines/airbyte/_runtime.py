@@ -6,9 +6,7 @@ from dativo_engines._engine import Connector, EngineOptions
 from dativo_engines._private import PrivateDirectory
 from dativo_engines._program import ProgramRuntime
 from dativo_engines._redaction import Redactor
-from dativo_engines._runtime import Running, Runtime, placed
-
-__all__ = ["Running", "Runtime", "placed", "runtime_for"]
+from dativo_engines._runtime import Runtime
 
 
 def runtime_for(connector: Connector, options: EngineOptions, *, directory: PrivateDirectory, redactor: Redactor) -> Runtime:

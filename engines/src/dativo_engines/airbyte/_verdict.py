@@ -10,7 +10,7 @@ from dativo_protocols import ConnectorError, Log, StreamId, StreamStatus, TraceE
 
 from dativo_engines._failure import connector_failure, signal_of
 from dativo_engines._redaction import Redactor
-from dativo_engines.supervisor import TAIL_LINE_CHARACTERS, Exit
+from dativo_engines._running import TAIL_LINE_CHARACTERS, Exit
 
 KEPT_LINES = 200
 NAMED_STREAMS = 10

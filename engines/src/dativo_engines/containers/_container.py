@@ -10,14 +10,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from dativo_protocols import ConnectorError
 
+from dativo_engines._running import Exit, Started, StderrLines
 from dativo_engines.containers._client import why_lost
 from dativo_engines.containers._stream import demultiplex, receiver, write_all
-from dativo_engines.supervisor import PIPE_BYTES, Exit, StderrLines, open_pipe
+from dativo_engines.supervisor import PIPE_BYTES, open_pipe
 
 KILLED = 137
 NOT_EXECUTABLE = (126, 127)
@@ -27,7 +27,7 @@ OUT_OF_MEMORY_SECONDS = 0.3
 _INIT_FAILED = re.compile(r"^\[FATAL tini.*\] exec (.+) failed: (.+)$")
 
 
-class Container:
+class Container(Started):
     """A container that was started; see `Running`.
 
     One thread takes stdout and stderr apart. It waits while the pipe is full; then the engine's buffer fills, then the
@@ -60,12 +60,12 @@ class Container:
         foreign: str | None,
         dispose: Callable[[], None],
     ) -> None:
+        super().__init__(stderr)
         self.exit: Exit | None = None
         self.stdout, self._stdout_write = open_pipe(PIPE_BYTES)
         self._client = client
         self._container = container
         self._connection = connection
-        self._stderr = stderr
         self._stop_timeout = stop_timeout_seconds
         self._limit = limit
         self._foreign = foreign
@@ -78,16 +78,6 @@ class Container:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._pump, name="dativo-container", daemon=True)
         self._thread.start()
-
-    @property
-    def stderr_tail(self) -> list[str]:
-        """The last lines of stderr, masked."""
-        return list(self._stderr.tail)
-
-    @property
-    def idle_seconds(self) -> float:
-        """Since it last wrote to stderr, or started."""
-        return time.monotonic() - self._stderr.heard_at
 
     def wait(self, timeout: float | None = None) -> Exit | None:
         """How it ended, with its stderr complete; None when it is still running after `timeout` seconds.
@@ -131,12 +121,6 @@ class Container:
                 self._connection.shutdown(socket.SHUT_RDWR)
             self._thread.join(CLOSE_SECONDS)
             self._connection.close()
-
-    def __enter__(self) -> Container:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
 
     def _stop(self) -> None:
         # Whatever hinders that: closing removes the container by force.

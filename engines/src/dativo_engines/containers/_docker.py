@@ -10,7 +10,6 @@ import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any
 
 from dativo_protocols import ConfigError
@@ -18,17 +17,17 @@ from dativo_protocols import ConfigError
 from dativo_engines._engine import Connector, EngineOptions
 from dativo_engines._private import PrivateDirectory
 from dativo_engines._redaction import Redactor
-from dativo_engines._runtime import placed
+from dativo_engines._running import StderrLines
+from dativo_engines._runtime import ConnectorRuntime, placed
 from dativo_engines.containers import _hardening, _ownership, _watcher
 from dativo_engines.containers._client import connect, requests_to, socket_path
 from dativo_engines.containers._container import Container
 from dativo_engines.containers._images import Image, ImageStore
 from dativo_engines.containers._stream import own_connection
 from dativo_engines.containers._user import UserFacts, find_user
-from dativo_engines.supervisor import StderrLines
 
 
-class DockerRuntime:
+class DockerRuntime(ConnectorRuntime):
     """Starts a container for each command.
 
     Configuration, catalog and state reach it through a volume of their own that is mounted read-only. A second container, which
@@ -41,13 +40,10 @@ class DockerRuntime:
     """
 
     def __init__(self, connector: Connector, options: EngineOptions, *, directory: PrivateDirectory, redactor: Redactor) -> None:
-        self._connector = connector
-        self._options = options
-        self._redactor = redactor
+        super().__init__(connector, options, directory=directory, redactor=redactor)
         self._mark = directory.mark
         self._labels = _ownership.labels(self._mark)
         self._count = 0
-        self._stack = ExitStack()
         self._client: Any = None
         self._prepared: tuple[Image, UserFacts] | None = None
 
@@ -56,11 +52,6 @@ class DockerRuntime:
         if self._prepared is None:
             raise RuntimeError("`prepare` comes before `start`")
         return self._prepared
-
-    @property
-    def name(self) -> str:
-        """The image's name."""
-        return os.path.basename(self._connector.image or "") or self._connector.reference
 
     def prepare(self) -> None:
         """Finds or pulls the image, and removes what killed runs left.
@@ -106,7 +97,6 @@ class DockerRuntime:
         image, user = self._ready
         self._count += 1
         name = f"dativo-{self._mark[:16]}-{self._count}"
-        timeout = self._options.stop_timeout_seconds if stop_timeout_seconds is None else stop_timeout_seconds
         memory = self._options.container.memory_bytes
         with ExitStack() as opening, requests_to(self._client, self.name):
             volumes = {}
@@ -129,26 +119,12 @@ class DockerRuntime:
             container,
             connection,
             stderr=StderrLines(self._redactor, self._options.log),
-            stop_timeout_seconds=timeout,
+            stop_timeout_seconds=self._stop_timeout(stop_timeout_seconds),
             limit=f"{memory / 2**20:.0f} MiB" if memory else None,
             foreign=image.platform if image.is_foreign else None,
             dispose=lambda: self._dispose(disposing),
         )
         return self._stack.enter_context(running)
-
-    def close(self) -> None:
-        """Removes what was started. May be called twice."""
-        self._stack.close()
-
-    def __enter__(self) -> DockerRuntime:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
-    def _log(self, level: str, line: str) -> None:
-        if self._options.log is not None:
-            self._options.log(level, self._redactor(line))
 
     def _dispose(self, disposing: ExitStack) -> None:
         try:

@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from dativo_protocols import ConfigError
 
 from dativo_engines._engine import Connector, ContainerOptions, EngineOptions
 from dativo_engines._private import PROCESS_MARK, PrivateDirectory
 from dativo_engines._redaction import Redactor
-from dativo_engines._runtime import placed
+from dativo_engines._running import Exit
+from dativo_engines._runtime import ConnectorRuntime, placed
 from dativo_engines.sandbox import _launcher
 from dativo_engines.sandbox._bubblewrap import ISOLATION, find_bubblewrap, probe, setup_failure
 from dativo_engines.sandbox._images import Image, ImageInfo, ImageStore
@@ -25,7 +26,7 @@ from dativo_engines.sandbox._platform import wanted_platform
 from dativo_engines.sandbox._program import ImageProgram, program_of
 from dativo_engines.sandbox._root import Root
 from dativo_engines.sandbox._seccomp import seccomp_filter
-from dativo_engines.supervisor import Exit, Process
+from dativo_engines.supervisor import Process
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 # Without a daemon, there is no bridge: it is this machine's network.
@@ -36,7 +37,7 @@ FILES = "/dativo"
 HIDDEN = ("kcore", "keys", "latency_stats", "sched_debug", "timer_list")
 
 
-class SandboxRuntime:
+class SandboxRuntime(ConnectorRuntime):
     """Starts an image's program without a container daemon; see `Runtime`.
 
     The image is a path (an OCI layout, or what `docker save` wrote) or a name: of what was unpacked here before, else of what a
@@ -44,20 +45,11 @@ class SandboxRuntime:
     """
 
     def __init__(self, connector: Connector, options: EngineOptions, *, directory: PrivateDirectory, redactor: Redactor) -> None:
-        self._connector = connector
-        self._options = options
-        self._directory = directory
-        self._redactor = redactor
-        self._stack = ExitStack()
+        super().__init__(connector, options, directory=directory, redactor=redactor)
         self._image: Image | None = None
         self._bwrap = ""
         self._user: int | None = None
         self._starts = 0
-
-    @property
-    def name(self) -> str:
-        """The image's name."""
-        return os.path.basename(self._connector.image or "") or self._connector.reference
 
     def prepare(self) -> None:
         """Unpacks the image unless it was before, and looks whether this machine can confine it.
@@ -112,29 +104,22 @@ class SandboxRuntime:
             self._tell(limits)
             plan = self._plan(image, program, limits, files)
             paths = {name: f"{FILES}/{name}" for name in files}
-            timeout = self._options.stop_timeout_seconds if stop_timeout_seconds is None else stop_timeout_seconds
             launcher = [sys.executable, "-I", "-S", _launcher.__file__, str(plan)]
-            process = Process(
+            process = SandboxedProcess(
                 [*launcher, *program.command, *self._connector.arguments, *placed(arguments, paths)],
+                limits,
                 directory=self._directory,
-                stop_timeout_seconds=timeout,
+                stop_timeout_seconds=self._stop_timeout(stop_timeout_seconds),
                 redactor=self._redactor,
                 log=self._options.log,
-                is_wrapper=True,
             )
             opening.pop_all()
-        return self._stack.enter_context(SandboxedProcess(process, limits))
+        return self._stack.enter_context(process)
 
     def close(self) -> None:
         """Ends what was started; the image may then be removed."""
-        self._stack.close()
+        super().close()
         self._image = None
-
-    def __enter__(self) -> SandboxRuntime:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
 
     def _exported(self, store: ImageStore, name: str, platform: str) -> Image:
         from dativo_engines.sandbox._export import export
@@ -181,62 +166,35 @@ class SandboxRuntime:
         if self._options.container.network != "none":
             self._log("info", "the sandbox shares this machine's network; `container: {network: none}` gives it none")
 
-    def _log(self, level: str, line: str) -> None:
-        if self._options.log is not None:
-            self._options.log(level, self._redactor(line))
 
+class SandboxedProcess(Process):
+    """A `Process` that knows its limits.
 
-class SandboxedProcess:
-    """A started sandbox: a `Process` that knows its limits."""
+    Args:
+        limits: Removed when it is closed.
+        process: As for a `Process`.
 
-    def __init__(self, process: Process, limits: Limits) -> None:
-        self._process = process
+    Attributes:
+        pid: Of the sandbox's outermost process.
+    """
+
+    def __init__(self, command: Sequence[str], limits: Limits, **process: Any) -> None:
         self._limits = limits
         self._explained: Exit | None = None
-
-    @property
-    def stdout(self) -> int:
-        return self._process.stdout
-
-    @property
-    def pid(self) -> int:
-        """Of the sandbox's outermost process."""
-        return self._process.pid
-
-    @property
-    def stderr_tail(self) -> list[str]:
-        return self._process.stderr_tail
-
-    @property
-    def idle_seconds(self) -> float:
-        return self._process.idle_seconds
+        super().__init__(command, is_wrapper=True, **process)
 
     @property
     def exit(self) -> Exit | None:
         """How it ended, with the reason where it is known; None while it runs."""
-        ended = self._process.exit
+        ended = super().exit
         return self._explained or (None if ended is None else self._explain(ended))
 
-    def wait(self, timeout: float | None = None) -> Exit | None:
-        """See `Running`."""
-        return None if self._process.wait(timeout) is None else self.exit
-
-    def stop(self) -> None:
-        """See `Running`."""
-        self._process.stop()
-
     def close(self) -> None:
-        """See `Running`."""
-        self._process.close()
+        """Ends it and waits for that. May be called twice."""
+        super().close()
         # What the control groups know goes with them.
         self._explained = self.exit
         self._limits.close()
-
-    def __enter__(self) -> SandboxedProcess:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
 
     def _explain(self, ended: Exit) -> Exit:
         code = 1 if ended.code is None else ended.code

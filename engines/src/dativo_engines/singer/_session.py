@@ -14,8 +14,8 @@ from dativo_protocols import ConnectorError
 from dativo_engines import _session
 from dativo_engines._engine import Connector, EngineOptions
 from dativo_engines._program import ProgramRuntime
-from dativo_engines._runtime import Running
-from dativo_engines.supervisor import Exit, Process
+from dativo_engines._running import Exit, Running
+from dativo_engines.supervisor import Process
 
 
 @dataclass(frozen=True, slots=True)
