@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.contenders import AIRBYTE_MESSAGES, CONTENDERS, FAKED, TEN_TIMES, Contender, environment, own
+from benchmarks.contenders import AIRBYTE_MESSAGES, CONTENDERS, FAKED, PACKED, TEN_TIMES, Contender, environment, own
 from benchmarks.generate import Protocol, Shape, write
 from benchmarks.measure import Measurement, measure
 from benchmarks.report import Results, document, tables
@@ -27,10 +27,11 @@ ROWS: dict[str, int] = {
     "orders-x10": 1_000_000,
     "airbyte": 1_000_000,
     "faker": 100_000,
+    "container": 20_000,
     "start": 0,
 }
 SHAPES: dict[str, Shape] = {"wide": "wide", "airbyte": "users"}
-OTHERS = {"orders-x10": TEN_TIMES, "airbyte": AIRBYTE_MESSAGES, "faker": FAKED}
+OTHERS = {"orders-x10": TEN_TIMES, "airbyte": AIRBYTE_MESSAGES, "faker": FAKED, "container": PACKED}
 START_ROUNDS = 20
 
 
@@ -49,7 +50,9 @@ def run_case(case: str, contenders: list[Contender], rows: int, rounds: int, cac
     protocols: set[Protocol] = {contender.protocol for contender in contenders}
     # The faker makes its rows itself.
     files = {
-        protocol: Path(str(rows)) if case == "faker" else messages_file(cache, SHAPES.get(case, "orders"), rows, protocol)
+        protocol: Path(str(rows))
+        if case in ("faker", "container")
+        else messages_file(cache, SHAPES.get(case, "orders"), rows, protocol)
         for protocol in protocols
     }
     size = max((file.stat().st_size for file in files.values() if file.is_absolute()), default=0)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.airbyte_source import faker_alone, faker_config, replay_source
 from benchmarks.generate import Protocol, Shape
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
 ENVIRONMENTS = ROOT / ".tools" / "peers"
 
+Packing = Literal["package", "docker", "sandbox"]
 Command = Callable[[Path, Path], list[str]]
 """Given the file of messages and a folder for the output, the command to time; for the faker, a file named by its count."""
 
@@ -84,6 +85,27 @@ def dativo_faker(target: str) -> Command:
     def command(count: Path, folder: Path) -> list[str]:
         source = {"connector": f"airbyte:{environment(FAKER) / 'source-faker'}", "config": faker_config(int(count.name))}
         return job(target, folder, source)
+
+    return command
+
+
+def dativo_packed(packing: Packing) -> Command:
+    """The faker as a package, or as an image that is there already. Its catalog is pinned: nobody is asked for it first."""
+
+    def command(count: Path, folder: Path) -> list[str]:
+        shared = {"config": faker_config(int(count.name)), "catalog": str(ROOT / "catalogs" / "faker-7.2.1.json")}
+        if packing == "package":
+            return job("duckdb", folder, {"connector": f"airbyte:{environment(FAKER) / 'source-faker'}", **shared})
+        # The images of the tests need debootstrap, and Docker an engine: only this case does.
+        from tests.images import build
+
+        image = build.loaded("faker") if packing == "docker" else build.built("faker")
+        reference = f"airbyte:{image.tag if packing == 'docker' else image.archive}"
+        cached = ["env", f"DATIVO_CACHE={ENVIRONMENTS / f'images-{image.id[7:19]}'}"]
+        # Pinned or unpacked now, not in the measured run.
+        subprocess.run([*cached, own("dativo"), "spec", reference, "--runtime", packing], check=True, stdout=subprocess.DEVNULL)
+        source = {"connector": reference, "runtime": packing, "container": {"network": "none"}, **shared}
+        return [*cached, *job("duckdb", folder, source)]
 
     return command
 
@@ -168,6 +190,13 @@ FAKED = [
     Contender("dativo", "duckdb", dativo_faker("duckdb"), FAKER, protocol="airbyte"),
 ]
 """The whole run, beside what the source needs when nobody does anything with its rows."""
+
+PACKED = [
+    Contender("dativo", "duckdb", dativo_packed("package"), FAKER, protocol="airbyte"),
+    Contender("dativo, image in the sandbox", "duckdb", dativo_packed("sandbox"), FAKER, protocol="airbyte"),
+    Contender("dativo, image in Docker", "duckdb", dativo_packed("docker"), FAKER, protocol="airbyte"),
+]
+"""The same source, as a package and as an image: what a container costs."""
 
 TEN_TIMES = [
     Contender("dativo", "parquet", dativo("parquet", 10)),

@@ -22,6 +22,7 @@ TITLES = {
     "orders-x10": "records of twelve columns, ten times the data",
     "airbyte": "Airbyte messages, users as the faker makes them",
     "faker": "users of `airbyte-source-faker`, and what they bought",
+    "container": "users of `airbyte-source-faker` as a package and as an image, and what they bought",
     "start": "Start-up",
 }
 
@@ -38,7 +39,8 @@ class Results:
     """Measurements by case and contender.
 
     Attributes:
-        cases: Per case its `rows`, `bytes`, and per contender the medians: `wall`, `cpu`, `peak`, the `runs` and the `day`.
+        cases: Per case its `rows`, `bytes`, and per contender the medians: `wall`, `cpu`, `peak`, the `walls` of all rounds, the
+            `runs` and the `day`.
     """
 
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Results:
             "wall": statistics.median(columns["wall_seconds"]),
             "cpu": statistics.median(columns["cpu_seconds"]),
             "peak": max(columns["peak_bytes"]),
+            "walls": columns["wall_seconds"],
             "runs": len(runs),
             "day": datetime.date.today().isoformat(),
         }
@@ -80,8 +83,17 @@ def tables(results: Results) -> str:
             continue
         size = f" ({entry['bytes'] / 1e6:.0f} MB)" if entry["bytes"] else ""
         heading = f"### {entry['rows']:,} {title}{size}"
-        lines = [heading, "", "| | wall, s | CPU, s | peak memory, MiB | rows/s | wall ÷ Dativo's | CPU ÷ Dativo's | runs |"]
-        lines.append("|---|--:|--:|--:|--:|--:|--:|--:|")
+        names = [
+            "wall, s",
+            "CPU, s",
+            "peak memory, MiB",
+            "rows/s",
+            "wall ÷ Dativo's",
+            "CPU ÷ Dativo's",
+            "s longer",
+            "runs",
+        ]
+        lines = [heading, "", f"| | {' | '.join(names)} |", f"|---|{'--:|' * len(names)}"]
         lines += [
             line(name, entry)
             for name in sorted(entry["contenders"], key=lambda n: (n.split(" → ")[1], entry["contenders"][n]["wall"]))
@@ -102,9 +114,17 @@ def line(name: str, entry: dict[str, Any]) -> str:
         f"{m['peak'] / 2**20:.0f}",
         f"{entry['rows'] / m['wall']:,.0f}",
         *ratios,
+        f"{more:+.2f}" if (more := longer(m, ours)) is not None else "",
         str(m["runs"]),
     ]
     return f"| {name} | {' | '.join(cells)} |"
+
+
+def longer(one: dict[str, Any], other: dict[str, Any] | None) -> float | None:
+    """By how many seconds one took longer than the other in the same round: the median. None when they shared no rounds."""
+    if other is None or one is other or len(one.get("walls", ())) != len(other.get("walls", ())):
+        return None
+    return statistics.median(mine - theirs for mine, theirs in zip(one["walls"], other["walls"], strict=True))
 
 
 def document(results: Results) -> None:
