@@ -23,6 +23,7 @@ from dativo._paths import state_dir
 from dativo._process import is_alive, process_start
 from dativo._report import Report
 from dativo.state._entries import Keep, KeptState, Origin, RunEntry, StateEntry
+from dativo.state._location import LEASE_SECONDS
 from dativo.state._sqlite import SqliteBackend
 
 if TYPE_CHECKING:
@@ -42,17 +43,25 @@ class Store:
 
     Args:
         where: The file of a SQLite store, or what opens another backend, each time a new object.
+        lease_seconds: How long a silent run keeps its job, for backends that lease.
         locks: Folder of the locks, for backends that do not lease; those of a SQLite file are beside it.
 
     Attributes:
         path: The file of a SQLite store, else None.
     """
 
-    def __init__(self, where: Path | Callable[[], StateBackend], *, locks: Path | None = None) -> None:
+    def __init__(
+        self,
+        where: Path | Callable[[], StateBackend],
+        *,
+        locks: Path | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
         self._connect: Callable[[], StateBackend] = where if not isinstance(where, Path) else lambda: SqliteBackend(where)
         self._backend = self._connect()
         self.path = self._backend.path if isinstance(self._backend, SqliteBackend) else None
         self._locks = self.path.parent / "locks" if self.path else locks or state_dir() / "locks"
+        self._lease_seconds = lease_seconds
         self._lock: JobLock | LeaseLock | None = None
 
     def __enter__(self) -> Store:
@@ -84,7 +93,13 @@ class Store:
         if isinstance(self._backend, Leasing):
             from dativo.state._lease_lock import LeaseLock
 
-            self._lock = LeaseLock(self._connect, job, run_id, wait_seconds)  # type: ignore[arg-type]
+            self._lock = LeaseLock(
+                self._connect,  # type: ignore[arg-type]
+                job,
+                run_id,
+                wait_seconds,
+                ttl=self._lease_seconds,
+            )
         else:
             self._lock = JobLock(self._locks, job, run_id, wait_seconds)
         return self._lock

@@ -13,10 +13,10 @@ from dativo_sdk import JobKey
 
 from dativo.state._backend import Leasing, StateBackend
 from dativo.state._lease import Holder, Lease, LeaseLostError
+from dativo.state._location import LEASE_SECONDS
 
-__all__ = ["LEASE_SECONDS", "LeaseLock"]
+__all__ = ["LeaseLock"]
 
-LEASE_SECONDS = 60.0
 POLL_SECONDS = 1.0
 BEATS = 4
 """Signs of life within one lease."""
@@ -155,10 +155,12 @@ class LeaseLock:
         deadline = clock() + self._wait_seconds
         watched: tuple[int, int] | None = None
         since = 0.0
+        lives = False
         while True:
             began = clock()
             seen = backend.read_lease(self._job)
             if seen is not None and (seen.token, seen.beat) != watched:
+                lives = watched is not None
                 watched, since = (seen.token, seen.beat), began
             if seen is None or seen.has_expired() or began - since > seen.ttl + 1.0:
                 token = backend.take_lease(self._job, seen, self._holder, self._ttl)
@@ -166,8 +168,8 @@ class LeaseLock:
                     self._renewed = began
                     return token
                 continue
-            # A lease from the future says nothing about its age: it is watched for as long as it lasts.
-            until = max(deadline, since + seen.ttl + 2.0) if seen.age < -1.0 else deadline
+            # A lease from the future says nothing about its age: it is watched until it is renewed, or for as long as it lasts.
+            until = max(deadline, since + seen.ttl + 2.0) if seen.age < -1.0 and not lives else deadline
             if clock() >= until:
                 raise self._taken(seen)
             time.sleep(min(POLL_SECONDS, max(until - clock(), 0.01), max(seen.ttl / BEATS, 0.05)))

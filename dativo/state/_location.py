@@ -14,10 +14,11 @@ from dativo_protocols.errors import ConfigError
 from dativo._environment import secret_values
 from dativo._paths import project_dir
 
-__all__ = ["PROJECT_FILE", "VARIABLE", "Location", "find_location"]
+__all__ = ["LEASE_SECONDS", "PROJECT_FILE", "VARIABLE", "Location", "find_location"]
 
 VARIABLE = "DATIVO_STATE"
 PROJECT_FILE = "dativo.yaml"
+LEASE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,13 @@ class Location:
         uri: Without its options; may hold a password.
         options: From the URL's query, and over it what stands beside `uri` in `dativo.yaml`; all are text.
         project: Relative paths are relative to it.
+        lease_seconds: How long a silent run keeps its job, where the backend leases.
     """
 
     uri: str = field(repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     project: Path = field(default_factory=Path)
+    lease_seconds: float = LEASE_SECONDS
 
     @property
     def scheme(self) -> str:
@@ -84,7 +87,15 @@ class Location:
                 "the state backend is no URL",
                 hint="such as `sqlite:///srv/state.sqlite`, `file:///srv/state`, `s3://bucket/prefix`, `postgresql://host/database`",
             )
-        return cls(bare, {**dict(parse_qsl(query)), **(more or {})}, project or Path())
+        options = {**dict(parse_qsl(query)), **(more or {})}
+        said = options.pop("lease_seconds", str(LEASE_SECONDS))
+        try:
+            lease_seconds = float(said)
+            if not 1 <= lease_seconds <= 86400:
+                raise ValueError
+        except ValueError:
+            raise ConfigError(f"the state backend's `lease_seconds` is no number from 1 to 86400: `{said}`") from None
+        return cls(bare, options, project or Path(), lease_seconds)
 
 
 def find_location(project: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Location | None:

@@ -30,7 +30,7 @@ def open_store(project: str | Path | None = None) -> Store:
     location = find_location(project)
     if location is None:
         return Store(store_path(project))
-    return Store(lambda: open_backend(location), locks=state_dir(project) / "locks")
+    return Store(lambda: open_backend(location), locks=state_dir(project) / "locks", lease_seconds=location.lease_seconds)
 
 
 def open_backend(location: Location) -> StateBackend:

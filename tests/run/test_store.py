@@ -185,3 +185,24 @@ def test_a_store_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
         assert [(run.run_id, run.attempts) for run in store.runs()] == [("r", [])]
         store.finish_run(Report("r", "a", "b", attempts=[AttemptReport()]))
         assert len(store.runs()[0].attempts) == 1
+
+
+def test_closing_leaves_the_log_to_whoever_opens_next(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    for n in range(3):
+        with Store(path) as store:
+            store.record(JOB, b'{"n":%d}' % n, "r1")
+        assert path.with_name("state.sqlite-wal").stat().st_size > 0
+    path.with_name("state.sqlite-shm").unlink()
+    with Store(path) as store:
+        assert [entry.seq for entry in store.history(JOB)] == [3, 2, 1]
+
+
+def test_what_a_person_puts_is_synced_to_the_disk(store: Store) -> None:
+    store.record(JOB, b"{}", "r1")
+    statements: list[str] = []
+    store._backend._open().set_trace_callback(statements.append)
+    for put, synced in ((lambda: store.record(JOB, b"{}", "r1"), "NORMAL"), (lambda: store.set(JOB, b"{}"), "FULL")):
+        statements.clear()
+        put()
+        assert [each for each in statements if "synchronous" in each] == [f"PRAGMA synchronous = {synced}"]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from dativo_sdk import JobKey
 
 from dativo._store import Store
 from dativo.state import Leasing, StateBackend
@@ -53,6 +56,15 @@ class Place:
         environment = os.environ | {"DATIVO_STATE": self.uri}
         command = [sys.executable, "-c", f"from dativo.state._open import open_store\n{code}"]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def pause(self, pid: int, job: JobKey) -> None:
+        """Stops the process that has the job's lease right after it renewed it: within a write it would block others."""
+        backend = self.leasing()
+        before = backend.read_lease(job)
+        while (lease := backend.read_lease(job)) == before or lease is None or before is None or lease.beat == before.beat:
+            time.sleep(0.01)
+        time.sleep(lease.ttl / 16)
+        os.kill(pid, signal.SIGSTOP)
 
     def close(self) -> None:
         """Closes all that were opened here."""

@@ -92,8 +92,8 @@ def test_the_lease_of_a_killed_process_of_this_machine_is_free_at_once(shared: P
 
 
 def test_a_paused_run_that_comes_back_finds_that_it_may_no_more(shared: Place) -> None:
-    process = held(shared, 1)
-    process.send_signal(signal.SIGSTOP)
+    process = held(shared, 2)
+    shared.pause(process.pid, JOB)
     with lock(shared, wait=30) as second:
         assert second.token == 2
         process.send_signal(signal.SIGCONT)
@@ -107,7 +107,7 @@ def test_a_paused_run_that_comes_back_finds_that_it_may_no_more(shared: Place) -
 def test_a_run_that_nobody_replaced_goes_on_after_a_pause(new_place: Callable[[str], Place]) -> None:
     shared = new_place("file")
     process = held(shared, 1)
-    process.send_signal(signal.SIGSTOP)
+    shared.pause(process.pid, JOB)
     time.sleep(2.5)
     process.send_signal(signal.SIGCONT)
     said, _ = process.communicate("\n", timeout=30)

@@ -55,10 +55,12 @@ def test_a_history_is_seen_and_changed_from_every_machine(shared: Place, tmp_pat
 def test_a_job_that_runs_elsewhere_is_refused_here(shared: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATIVO_STATE", shared.uri)
     here = machine(tmp_path / "here")
-    with LeaseLock(shared.backend, KEY, "other"):  # type: ignore[arg-type]
-        here.replay(here.folder / "messages", code=75)
-    assert not here.duckdb_path.exists()
     here.replay(here.folder / "messages")
+    with LeaseLock(shared.backend, KEY, "other"):  # type: ignore[arg-type]
+        here.dativo("run", "job.yaml", code=75)
+    here.dativo("run", "job.yaml")
+    with shared.store() as store:
+        assert [run.status for run in store.runs(KEY)] == ["succeeded", "succeeded"]
 
 
 SLOW = """\
@@ -74,10 +76,10 @@ def test_a_run_that_was_replaced_while_it_slept_commits_nothing_more(
     shared: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     separator = "&" if "?" in shared.uri else "?"
-    monkeypatch.setenv("DATIVO_STATE", f"{shared.uri}{separator}lease_seconds=1")
+    monkeypatch.setenv("DATIVO_STATE", f"{shared.uri}{separator}lease_seconds=2")
     slept = machine(tmp_path / "slept")
     (slept.folder / "tap.py").write_text(SLOW)
-    (slept.folder / "seconds").write_text("4")
+    (slept.folder / "seconds").write_text("5")
     tap = slept.folder / "tap"
     tap.write_text(f"#!/bin/sh\nexec {sys.executable} {slept.folder}/tap.py\n")
     tap.chmod(0o755)
@@ -94,10 +96,13 @@ def test_a_run_that_was_replaced_while_it_slept_commits_nothing_more(
         with shared.store() as store:
             while not store.history(KEY):
                 assert run.poll() is None
-        os.kill(run.pid, signal.SIGSTOP)
-        with LeaseLock(shared.backend, KEY, "other", 30.0, ttl=5.0):  # type: ignore[arg-type]
-            os.kill(run.pid, signal.SIGCONT)
-            said = run.communicate(timeout=60)[1]
+        shared.pause(run.pid, KEY)
+        try:
+            with LeaseLock(shared.backend, KEY, "other", 30.0, ttl=5.0):  # type: ignore[arg-type]
+                os.kill(run.pid, signal.SIGCONT)
+                said = run.communicate(timeout=60)[1]
+        finally:
+            run.kill()
     assert run.returncode == 75, said
     assert "another run of job `default/duckdb` has taken over" in said
     assert slept.rows("select id from orders") == [(1,)]
