@@ -23,6 +23,9 @@ BLOCK_BYTES = 4 << 20
 
 LARGEST_BLOCK_BYTES = 1 << 30
 
+FIRST_MOMENT, LAST_MOMENT = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999 in microseconds."""
+
 
 def csv_header(schema: pa.Schema, dialect: Mapping[str, Any]) -> bytes:
     """The names of the columns as a row."""
@@ -69,26 +72,64 @@ def read_csv(
 
 def _cells(array: pa.Array, field: pa.Field, dialect: Mapping[str, Any]) -> pa.Array:
     kind = field.type
+    is_text = is_json(field) or pa.types.is_nested(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)
     if is_json(field) or pa.types.is_nested(kind):
-        text, is_text = json_text(array, field), True
+        text = json_text(array, field)
+    elif pa.types.is_floating(kind):
+        text = _float_text(array)
+    elif pa.types.is_timestamp(kind):
+        text = _timestamp_text(array)
     else:
-        text, is_text = exact_text(array), pa.types.is_string(kind) or pa.types.is_binary(kind)
+        text = exact_text(array)
     always = dialect["quoting"] == "all" or (dialect["quoting"] == "strings" and is_text)
     if is_text or always or dialect["null_text"]:
         text = _quoted(text, dialect, always=always)
-    return pc.fill_null(text, dialect["null_text"])
+    return pc.fill_null(text, dialect["null_text"]) if text.null_count else text
+
+
+def _float_text(array: pa.Array) -> pa.Array:
+    """As `exact_text` has it, but for the form of exponents, without a look at each text."""
+    if not pc.all(pc.is_finite(array)).as_py():
+        return exact_text(array)
+    text = array.cast(pa.utf8())
+    whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 1e15))
+    if pc.any(whole).as_py():
+        without = pc.and_(whole, pc.invert(pc.match_substring(text, ".")))
+        text = pc.if_else(without, pc.binary_join_element_wise(text, ".0", ""), text)
+    return text
+
+
+def _timestamp_text(array: pa.Array) -> pa.Array:
+    """RFC 3339 with all digits of the unit."""
+    ends = pc.min_max(array.cast(pa.timestamp("us")).cast(pa.int64())).as_py()
+    if ends["min"] is not None and not FIRST_MOMENT <= ends["min"] <= ends["max"] <= LAST_MOMENT:
+        return exact_text(array)
+    # Without the zone: formatting a zoned timestamp needs a time zone database, which small systems lack.
+    text = pc.replace_substring(array.cast(pa.timestamp(array.type.unit)).cast(pa.utf8()), " ", "T")
+    return text if array.type.tz is None else pc.binary_join_element_wise(text, "Z", "")
 
 
 def _quoted(text: pa.Array, dialect: Mapping[str, Any], *, always: bool) -> pa.Array:
-    escaped = pc.replace_substring(text, '"', '""') if pc.any(pc.match_substring(text, '"')).as_py() else text
+    _, offsets, values = text.buffers()
+    ends = memoryview(offsets).cast("i")
+    # Most columns hold nothing that needs quotes, which one look at all of their bytes tells.
+    data = bytes(memoryview(values)[ends[text.offset] : ends[text.offset + len(text)]]) if values is not None else b""
+    special = ('"', "\r", "\n", dialect["delimiter"])
+    needed = None
+    if any(character.encode() in data for character in special) and not always:
+        needed = pc.match_substring_regex(text, f"[{re.escape(''.join(special))}]")
+    if not always:
+        # Some readers take away a space at either end.
+        trimmed = pc.utf8_trim_whitespace(text)
+        bare = pc.or_(pc.not_equal(trimmed, text), pc.equal(text, ""))
+        needed = bare if needed is None else pc.or_(needed, bare)
+        if dialect["null_text"]:
+            needed = pc.or_(needed, pc.equal(text, dialect["null_text"]))
+        if not pc.any(needed).as_py():
+            return text
+    escaped = pc.replace_substring(text, '"', '""') if b'"' in data else text
     quoted = pc.binary_join_element_wise('"', escaped, '"', "")
-    if always:
-        return quoted
-    # A space at either end is taken away by some readers.
-    needed = pc.match_substring_regex(text, f'["\r\n{re.escape(dialect["delimiter"])}]|^\\s|\\s$|^$')
-    if dialect["null_text"]:
-        needed = pc.or_(needed, pc.equal(text, dialect["null_text"]))
-    return pc.if_else(needed, quoted, text)
+    return quoted if needed is None else pc.if_else(needed, quoted, text)
 
 
 def _texts(

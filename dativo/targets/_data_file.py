@@ -114,6 +114,10 @@ def _lines(store: Store, file: DataFile) -> Iterator[tuple[str, Literal["gzip"] 
 @contextmanager
 def _plain(store: Store, file: DataFile) -> Iterator[pa.NativeFile]:
     """The file's bytes from first to last, uncompressed."""
+    path = store.local_path(file.path)
+    if path is not None and os.path.getsize(path) != file.bytes:
+        # Text that was cut off can look like a whole row.
+        raise pa.ArrowInvalid(f"it has not the {file.bytes} bytes that were committed")
     compression = {".gz": "gzip", ".zst": "zstd"}.get(os.path.splitext(file.path)[1])
     with store.source(file.path, file.bytes) as source:
         stream: pa.NativeFile = source
