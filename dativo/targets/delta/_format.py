@@ -7,6 +7,7 @@ table; the log's protocol is a file of JSON lines, put if absent: https://github
 from __future__ import annotations
 
 import contextlib
+import datetime
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from dativo.targets.lakehouse import DataFile, Input, Output, Snapshot, Storage,
 __all__ = ["DeltaFormat"]
 
 _APP = "dativo-"
+_MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
 class DeltaFormat:
@@ -145,25 +147,24 @@ class DeltaFormat:
     def _files(self, delta: DeltaTable, table: str, schema: pa.Schema, partition_by: Sequence[str]) -> Iterator[DataFile]:
         actions = pa.table(delta.get_add_actions(flatten=True))
         names = set(actions.schema.names)
-        ranged = [name for name in schema.names if {f"min.{name}", f"max.{name}"} <= names]
-        for action in actions.to_pylist():
+        ranges = {
+            name: found for name in schema.names if {f"min.{name}", f"max.{name}"} <= names and (found := _ranges(actions, name))
+        }
+        kept = [name for name in actions.schema.names if not name.startswith(("min.", "max.", "null_count."))]
+        for index, action in enumerate(actions.select(kept).to_pylist()):
             path = str(action["path"])
             if "://" in path or path.startswith("/"):
                 raise TargetError(
-                    f"table `{table}` has files outside its folder", hint="copy it with `OPTIMIZE`", facts={"table": table}
+                    f"table `{table}` has files outside its folder", hint="copy it into one of its own", facts={"table": table}
                 )
             place = f"{table}/{unquote(path)}"
             rows = action.get("num_records")
             if rows is None:
                 with pq.ParquetFile(self.input(place)) as parquet:
                     rows = parquet.metadata.num_rows
-            partition = {
-                name: partition_text(action.get(f"partition.{name}", action.get(f"partition_values.{name}")))
-                for name in partition_by
-            }
-            ranges = {name: (action[f"min.{name}"], action[f"max.{name}"]) for name in ranged}
-            ranges = {name: both for name, both in ranges.items() if None not in both}
-            yield DataFile(place, rows, action["size_bytes"], partition, {"path": path}, ranges)
+            partition = {name: partition_text(action.get(f"partition.{name}")) for name in partition_by}
+            known = {name: found[index] for name, found in ranges.items() if None not in found[index]}
+            yield DataFile(place, rows, action["size_bytes"], partition, {"path": path}, known)
 
     def _failed(self, action: str, table: str, error: Exception) -> TargetError:
         if isinstance(error, TargetError):
@@ -180,3 +181,14 @@ class DeltaFormat:
 def _quotes(before: pa.Field, after: pa.Field) -> bool:
     """Whether text becomes JSON text: its values get quotes."""
     return bool(before.metadata) != bool(after.metadata)
+
+
+def _ranges(actions: pa.Table, name: str) -> list[tuple[Any, Any]]:
+    """Least and greatest value by file; empty where Python's calendar does not have one."""
+    try:
+        least, greatest = (actions.column(f"{which}.{name}").to_pylist() for which in ("min", "max"))
+    except (ValueError, OverflowError):
+        return []
+    # Moments are cut to milliseconds in the log.
+    greatest = [value + _MILLISECOND if isinstance(value, datetime.datetime) else value for value in greatest]
+    return list(zip(least, greatest, strict=True))

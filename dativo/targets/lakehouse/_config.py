@@ -27,7 +27,7 @@ class LakehouseConfig(BaseModel):
 
     partition_by: list[str] | dict[str, list[str]] = Field(default_factory=list)
     file_size_bytes: int = Field(128 << 20, ge=1)
-    merge_memory: str = Field("256MB", pattern=r"^\s*\d+(\.\d+)?\s*([KMGT]i?B)\s*$")
+    merge_memory: str = Field("128MB", pattern=r"^\s*\d+(\.\d+)?\s*([KMGT]i?B)\s*$")
     merge_threads: int = Field(2, ge=1)
     temporary: str | None = None
 

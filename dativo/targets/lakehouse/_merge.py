@@ -129,6 +129,7 @@ class Merge:
         self._keys = [f"k{index}" for index in range(len(columns.key))]
         self._values = [f"v{index}" for index in range(len(columns.content))]
         self._step = 0
+        self._raised: Exception | None = None
 
     def add_new(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
         """Takes all new rows, in order; to be called once, first.
@@ -160,14 +161,17 @@ class Merge:
         """
         if self._activation is not None or not self._keys:
             return None
-        wanted = ", ".join(f"min({key}), max({key}), count({key})" for key in self._keys)
-        *found, rows = self._run(f"SELECT {wanted}, count(*) FROM s")[0]
-        ranges = {}
-        for index, name in enumerate(self._columns.key):
-            low, high, count = found[3 * index : 3 * index + 3]
-            if count == rows and rows:
-                ranges[name] = (low, high)
-        return ranges
+        wanted = [f"{what}({key}) AS {what}_{key}" for key in self._keys for what in ("min", "max", "count")]
+        try:
+            (found,) = self._table(f"SELECT {', '.join(wanted)}, count(*) AS rows FROM s").to_pylist()
+        except (ValueError, OverflowError):
+            # A moment that Python's calendar does not have.
+            return {}
+        return {
+            name: (found[f"min_{key}"], found[f"max_{key}"])
+            for key, name in zip(self._keys, self._columns.key, strict=True)
+            if found["rows"] and found[f"count_{key}"] == found["rows"]
+        }
 
     def add_old(self, files: Iterable[tuple[int, Iterable[pa.RecordBatch]]], schema: pa.Schema) -> None:
         """Takes the rows of the table's files; to be called once, second.
@@ -176,11 +180,10 @@ class Merge:
             files: The number of each file, and batches of `Columns.of_old_rows` in the file's order.
             schema: Theirs.
         """
-        moment = pa.timestamp("us", "UTC")
         extra = [
             pa.field("file", pa.int32()),
             pa.field("row", pa.int64()),
-            pa.field("gone", pa.bool_()),
+            pa.field("marked", pa.bool_()),
             pa.field("open", pa.bool_()),
         ]
         fields = [*extra, *self._shared(schema)]
@@ -214,7 +217,6 @@ class Merge:
             f"FROM incoming AS i {join} WHERE {wanted}"
         )
         self._connection.unregister("incoming")
-        del moment
 
     def work_out(self) -> None:
         """Finds what becomes of each row; third."""
@@ -393,7 +395,7 @@ class Merge:
             f"NULL::BIGINT AS version "
             f"FROM t0 AS o ANTI JOIN t{self._step} AS x ON x.file = o.file AND x.row = o.row"
         )
-        deleted = f"CASE WHEN x.deleted AND NOT x.gone THEN {self._moment} END"
+        deleted = f"CASE WHEN x.deleted AND NOT x.marked THEN {self._moment} END"
         version = "CASE WHEN x.renewed IS DISTINCT FROM o.ver THEN x.renewed END" if self._columns.version else "NULL::BIGINT"
         changed = (
             f"SELECT x.file, x.row, false, x.ended, {deleted} AS deleted_at, {version} AS version "
@@ -437,7 +439,7 @@ class Merge:
     def _empty_old(self) -> str:
         names = ", ".join(["c", "ver", *self._keys, *self._values])
         return (
-            f"SELECT 0::INT AS file, 0::BIGINT AS row, false AS gone, true AS open, {names}, NULL::TIMESTAMPTZ AS ended, "
+            f"SELECT 0::INT AS file, 0::BIGINT AS row, false AS marked, true AS open, {names}, NULL::TIMESTAMPTZ AS ended, "
             f"NULL::BIGINT AS renewed, false AS deleted FROM s"
         )
 
@@ -445,7 +447,15 @@ class Merge:
         return bool(self._run(f"SELECT 1 FROM duckdb_tables() WHERE table_name = '{table}'"))
 
     def _load(self, rows: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
-        self._connection.register("incoming", pa.RecordBatchReader.from_batches(schema, rows))
+        self._connection.register("incoming", pa.RecordBatchReader.from_batches(schema, self._noting(rows)))
+
+    def _noting(self, rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Keeps an error of ours, of which DuckDB would only tell the text."""
+        try:
+            yield from rows
+        except Exception as error:
+            self._raised = error
+            raise
 
     def _table(self, sql: str) -> pa.Table:
         try:
@@ -460,7 +470,9 @@ class Merge:
             raise self._failed(error) from error
         return rows
 
-    def _failed(self, error: Exception) -> TargetError:
+    def _failed(self, error: Exception) -> Exception:
+        if self._raised is not None:
+            return self._raised
         first = str(error).strip().splitlines()[0].rstrip(".")
         return TargetError(
             f"cannot merge stream `{self._stream.id}`: {first}",

@@ -34,10 +34,11 @@ def read_rows(
     first, last = stages[0], pa.schema([stages[-1].field(name) for name in columns])
     wanted = [name for name in columns if name in first.names]
     for stored in table_format.read(file, first, wanted, base):
-        batch = _logical(stored, first, wanted)
+        present = [name for name in wanted if name in stored.schema.names]
+        batch = _logical(stored, first, present)
         for stage in stages[1:]:
             batch = conform(batch, pa.schema([stage.field(name) for name in batch.schema.names]), stream=stream)
-        if wanted:
+        if present:
             yield conform(batch, last, stream=stream)
         else:
             nulls = [pa.nulls(stored.num_rows, column.type) for column in last]

@@ -1,0 +1,198 @@
+"""Delta tables, their writer killed with SIGKILL at each fault point, and around calls that change the disk; then run again.
+
+Run as a script this module is the victim's side: it forks a writer for each instant, so that pyarrow is imported once.
+`python tests/targets/test_delta_crash.py calls 0 1` tries every instant; the tests take every fault point, and some instants.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from dativo_protocols import Batch, Rejects, StreamId
+from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
+
+pytest.importorskip("deltalake", reason="the package `deltalake` is not installed")
+
+JOB = JobKey("acme", "crash")
+ORDERS, ITEMS, USERS, PRICES = (StreamId(name) for name in ("orders", "items", "users", "prices"))
+STREAMS = {
+    ORDERS: ConfiguredStream(ORDERS, "merge", ("id",), "at", "hard", "gone"),
+    ITEMS: ConfiguredStream(ITEMS),
+    USERS: ConfiguredStream(USERS, "overwrite"),
+    PRICES: ConfiguredStream(PRICES, "scd2", ("id",), "at"),
+}
+STEPS = 3
+POINTS = ["staged", "intent", "intent#2", "intent#3", "applied", "applied#2", "applied#4", "applied#6", "committed#3"]
+CALLS = ("link", "unlink", "fsync")
+
+
+def load(root: Path, run: str) -> None:
+    """Resumes where the committed state says; a checkpoint is a step; a fourth stream is overwritten."""
+    from dativo.targets.delta import DeltaWriter
+
+    writer = DeltaWriter()
+    state = writer.initialize({"path": str(root), "checkpoint_every": 3}, WriteCatalog(JOB, run, dict(STREAMS)))
+    try:
+        send(writer, USERS, range(7, 10), 0)
+        for step in range(int(state or b"0"), STEPS):
+            for part in range(2):
+                ids = range(step * 5 + part * 5, step * 5 + part * 5 + 10)
+                for stream in (ORDERS, ITEMS, PRICES):
+                    send(writer, stream, ids, step * 2 + part)
+            reject = pa.record_batch({"line": [step], "column": ["id"], "reason": ["bad"], "record": [b"{}"]})
+            writer.write_rejects(Rejects(ORDERS, reject, 1))
+            writer.commit(b"%d" % (step + 1))
+        writer.commit(None, final=True)
+    finally:
+        writer.close()
+
+
+def send(writer: Any, stream: StreamId, ids: range, turn: int) -> None:
+    moment = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(days=turn)
+    columns: dict[str, Any] = {"id": list(ids), "v": [number // 3 + turn // 2 for number in ids], "at": [moment] * len(ids)}
+    columns |= {"gone": [number % 4 == turn % 4 for number in ids]} if stream == ORDERS else {}
+    # A column that comes in the second step, and one that widens in the third.
+    columns |= {"new": [0.5 * number if turn > 3 else number for number in ids]} if turn > 1 else {}
+    data = pa.record_batch(columns)
+    writer.write_batch(Batch(stream, data, data.num_rows, data.nbytes))
+
+
+def tables(root: Path) -> dict[str, list[str]]:
+    from deltalake import DeltaTable
+
+    found = {}
+    for folder in sorted(root.glob("*/_delta_log")):
+        table = pa.table(DeltaTable(folder.parent).to_pyarrow_table())
+        kept = [name for name in table.schema.names if name not in ("loaded_at", "run_id")]
+        found[folder.parent.name] = sorted(map(repr, table.select(sorted(kept)).to_pylist()))
+    return found
+
+
+def left_over(root: Path) -> list[str]:
+    """Files that no version of a table has named, of commits that did not happen."""
+    import json
+
+    named: set[str] = set()
+    for entry in root.glob("*/_delta_log/*.json"):
+        for line in entry.read_text().splitlines():
+            action = json.loads(line)
+            named |= {f"{entry.parent.parent.name}/{action[kind]['path']}" for kind in ("add", "remove") if kind in action}
+    files = {str(file.relative_to(root)) for file in root.glob("*/*.parquet")}
+    return sorted((files - named) | {str(file) for file in root.glob("_dativo/staging/*")})
+
+
+def kill_at(instant: int) -> None:
+    """This process ends by SIGKILL around the call of that number: even ones before it, odd ones after it."""
+    numbers = itertools.count(0, 2)
+
+    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+        def around(*args: Any, **options: Any) -> Any:
+            number = next(numbers)
+            if number == instant:
+                os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                return call(*args, **options)
+            finally:
+                if number + 1 == instant:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return around
+
+    for name in CALLS:
+        setattr(os, name, wrapped(getattr(os, name)))
+
+
+def fault(point: str) -> None:
+    from dativo import _faults
+
+    _faults._wanted, _, count = f"delta.{point}".partition("#")
+    _faults._left = int(count or 1)
+
+
+def forked(work: Callable[[], None]) -> int:
+    """The exit status of a child that does the work."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def torture(prepare: Callable[[], None], expected: Path) -> bool:
+    """One killed run, a second one to the end, and what is there then; false when the first one came to its end."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory) / "lake"
+
+        def doomed() -> None:
+            prepare()
+            load(root, "first")
+
+        status = forked(doomed)
+        if status == 0:
+            return False
+        assert os.WIFSIGNALED(status), "the run failed by itself"
+
+        def after() -> None:
+            load(root, "second")
+            assert repr(tables(root)) == expected.read_text(), tables(root)
+            load(root, "third")
+            assert repr(tables(root)) == expected.read_text()
+            assert left_over(root) == []
+
+        assert forked(after) == 0
+        return True
+
+
+def undisturbed(expected: Path) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        load(Path(directory) / "lake", "only")
+        expected.write_text(repr(tables(Path(directory) / "lake")))
+
+
+def main(what: str, *numbers: str) -> int:
+    # Loaded before the forks; nothing is called, for threads would not be there in the children.
+    import deltalake  # noqa: F401
+
+    import dativo.targets.delta  # noqa: F401
+
+    with tempfile.TemporaryDirectory() as directory:
+        expected = Path(directory) / "expected"
+        assert forked(partial(undisturbed, expected)) == 0
+        if what == "points":
+            for point in POINTS:
+                assert torture(partial(fault, point), expected), f"`{point}` was not reached"
+            return len(POINTS)
+        instant, stride = map(int, numbers)
+        while torture(partial(kill_at, instant), expected):
+            instant += stride
+        return instant
+
+
+@pytest.mark.parametrize(("arguments", "least"), [(("points",), len(POINTS)), (("calls", "3", "29"), 100)])
+def test_a_run_killed_at_any_step_and_run_again_gives_the_rows_of_an_undisturbed_one(
+    arguments: tuple[str, ...], least: int
+) -> None:
+    done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= least
+
+
+if __name__ == "__main__":
+    print(main(*sys.argv[1:]))
