@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from dativo_engines import Connector, EngineOptions, ReadCatalog, Selection
 from dativo_engines.airbyte import AirbyteEngine
-from dativo_protocols import Batch, Catalog, CatalogStream, ConnectorError, Message, StreamId
+from dativo_protocols import Catalog, CatalogStream, Message, StreamId
+
+from .readings import read_with
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "name": {"type": ["null", "string"]}}}
 
@@ -45,12 +45,6 @@ def control(**config: Any) -> dict[str, Any]:
     return {"type": "CONTROL", "control": said}
 
 
-def says(*lines: object, then: str = "") -> str:
-    """A source that prints these lines whatever it is told to do, then does something."""
-    text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
-    return f"import json, os, signal, sys, time\nsys.stdout.write({text!r}); sys.stdout.flush()\n{then}\n"
-
-
 def engine(program: str, tmp_path: Path, **options: Any) -> AirbyteEngine:
     options.setdefault("tmp_dir", tmp_path / "private")
     return AirbyteEngine(Connector(f"airbyte:{program}", program), EngineOptions(tmp_path / "cache", **options))
@@ -73,16 +67,5 @@ def read(
     config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> tuple[list[Message], Any]:
-    """The messages up to the end, or to the error, which is raised with them in `seen`."""
-    seen: list[Message] = []
-    with engine(program, tmp_path, **options).read(config or {}, streams or catalog("t"), state) as reading:
-        try:
-            seen.extend(reading)
-        except ConnectorError as error:
-            error.facts["seen"] = seen
-            raise
-    return seen, reading
-
-
-def rows(messages: list[Message]) -> list[dict[str, Any]]:
-    return [row for message in messages if isinstance(message, Batch) for row in pa.record_batch(message.data).to_pylist()]
+    """See `read_with`."""
+    return read_with(engine(program, tmp_path, **options), config, streams or catalog("t"), state)

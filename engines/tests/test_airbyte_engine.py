@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from dativo_protocols import ConfigError, ConnectorError, StreamId
 
-from .airbyte_sources import SCHEMA, control, engine, error, log, says
+from .airbyte_sources import SCHEMA, control, engine, error, log
+from .readings import says
 
 SPEC = {"type": "SPEC", "spec": {"connectionSpecification": {"properties": {"key": {}}}, "documentationUrl": "x"}}
 OK = {"type": "CONNECTION_STATUS", "connectionStatus": {"status": "SUCCEEDED"}}

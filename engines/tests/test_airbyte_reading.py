@@ -12,7 +12,8 @@ import pytest
 from dativo_engines import ReadCatalog, Selection
 from dativo_protocols import Batch, Catalog, ConfigError, ConnectorError, Estimate, Schema, State, StreamId, StreamStatus
 
-from .airbyte_sources import catalog, engine, error, log, read, record, rows, says, state, status
+from .airbyte_sources import catalog, engine, error, log, read, record, state, status
+from .readings import rows, says
 
 GOOD = [status("t", "STARTED"), record("t", 1), record("t", 2), state("t", {"n": 1}, 2.0), status("t", "COMPLETE")]
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from dativo_protocols import StateError
 
-from .airbyte_sources import catalog, control, engine, log, read, record, rows, says, status
+from .airbyte_sources import catalog, control, engine, log, read, record, status
+from .readings import rows, says
 
 DONE = status("t", "COMPLETE")
 

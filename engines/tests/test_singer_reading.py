@@ -16,6 +16,8 @@ from dativo_engines.singer import SingerEngine
 from dativo_engines.singer._catalog import parse_catalog
 from dativo_protocols import Batch, BatchFiles, ConnectorError, Log, Message, Rejects, Schema, State, StreamId
 
+from .readings import read_with, rows, says
+
 Script = Callable[..., str]
 
 SCHEMA = {
@@ -28,12 +30,6 @@ RECORD = {"type": "RECORD", "stream": "t", "record": {"id": 1, "name": "x"}}
 GOOD = [SCHEMA, RECORD, {"type": "STATE", "value": {"n": 1}}]
 
 
-def says(*lines: object, then: str = "") -> str:
-    """A tap that prints these lines, then does something."""
-    text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
-    return f"import os, signal, sys, time\nsys.stdout.write({text!r}); sys.stdout.flush()\n{then}\n"
-
-
 def read(
     program: str,
     tmp_path: Path,
@@ -43,22 +39,11 @@ def read(
     config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> tuple[list[Message], Any]:
-    """The messages up to the end, or to the error, which is raised with them in `seen`."""
+    """See `read_with`."""
     engine = SingerEngine(
         Connector(f"singer:{program}", program), EngineOptions(tmp_path / "cache", tmp_dir=tmp_path / "private", **options)
     )
-    seen: list[Message] = []
-    with engine.read(config or {}, catalog, state) as reading:
-        try:
-            seen.extend(reading)
-        except ConnectorError as error:
-            error.facts["seen"] = seen
-            raise
-    return seen, reading
-
-
-def rows(messages: list[Message]) -> list[dict[str, Any]]:
-    return [row for message in messages if isinstance(message, Batch) for row in pa.record_batch(message.data).to_pylist()]
+    return read_with(engine, config, catalog, state)
 
 
 def catalog(*names: str, selected: tuple[str, ...], **entry: Any) -> ReadCatalog:
