@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,8 +86,9 @@ def refuse_while_running(store: Store, job: JobKey) -> None:
 
     for run in store.runs(job, limit=1):
         if run.status == "running":
+            where = "" if run.host == socket.gethostname() else f" on `{run.host}`"
             raise StateError(
-                f"job `{job}` is running: run `{run.run_id}`, process {run.pid}",
+                f"job `{job}` is running: run `{run.run_id}`, process {run.pid}{where}",
                 hint="its next checkpoint would replace the state; wait for it, or stop it",
                 retryable=True,
                 facts={"run_id": run.run_id, "pid": run.pid},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -103,3 +106,27 @@ def test_a_package_that_is_missing_is_named(scheme: str, package: str, extra: st
     with pytest.raises(ConfigError, match=f"needs `{package}`, which is not installed") as caught:
         open_backend(Location.parse(f"{scheme}://somewhere/x"))
     assert caught.value.hint == f"pip install 'dativo[{extra}]'"
+
+
+def test_the_examples_of_the_documentation_are_places(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "state.md").read_text()
+    examples = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        (tmp_path / "dativo.yaml").write_text(example)
+        with open_store(tmp_path) as store:
+            assert store.name.startswith(("s3://acme-dativo/", "postgresql://db.example.com/"))
+    for uri in re.findall(r"`((?:sqlite|file|s3|gs|az|postgresql):[^ `]+)`", text):
+        if not uri.startswith(("gs:", "az:")):
+            open_backend(Location.parse(uri, project=tmp_path)).close()
+
+
+def test_a_command_says_nothing_of_the_credentials(tmp_path: Path) -> None:
+    from tests.project import DATIVO
+
+    environment = os.environ | {"DATIVO_STATE": f"postgresql://tester:{SECRET}@127.0.0.1:1/db?connect_timeout=2"}
+    for arguments in (("runs", "--verbose"), ("runs", "--json")):
+        ended = subprocess.run([DATIVO, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ended.returncode == 75, ended.stderr
+        assert "cannot reach state store `postgresql://127.0.0.1:1/db`" in ended.stderr
+        assert SECRET not in ended.stdout + ended.stderr
