@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import psycopg
 import pyarrow as pa
-from dativo_sdk import Counting, Inspecting, Quarantining, Replaying, Versioning
+from dativo_sdk import Counting, Inspecting, Naming, Quarantining, Replaying, Versioning
 from dativo_sdk.conformance import WriterCase
 from psycopg import sql
 from psycopg.types.string import TextLoader
@@ -21,7 +21,7 @@ from tests.servers.postgres import PostgresServer
 class PostgresCase(WriterCase):
     """JSON is read as the text that is there."""
 
-    powers = frozenset({Quarantining, Versioning, Counting, Inspecting, Replaying})
+    powers = frozenset({Quarantining, Versioning, Counting, Naming, Inspecting, Replaying})
     skips: ClassVar[Mapping[str, str]] = {
         "every_type_comes_back_unchanged": "structs are JSON text, and text has no character 0: see `test_postgres.py`"
     }

@@ -244,6 +244,13 @@ def test_marked_rows_are_removed_where_they_win(bench: Postgres, mark: pa.Array)
     assert bench.column("id") == [1, 3, 4]
 
 
+def test_a_mark_in_a_column_that_has_become_text(bench: Postgres) -> None:
+    how: dict[str, Any] = {"mode": "merge", "key": ("id",), "deletes": "hard", "delete_mark": "gone"}
+    bench.load(batch({"id": [1, 2, 3], "gone": pa.array([None, None, None], pa.utf8())}), **how)
+    bench.load(batch({"id": [1, 2, 3], "gone": [True, False, None]}), **how)
+    assert bench.column("id") == [2, 3]
+
+
 def test_a_marked_row_stays_where_deletes_are_soft(bench: Postgres) -> None:
     how: dict[str, Any] = {"mode": "merge", "key": ("id",), "deletes": "soft", "delete_mark": "gone"}
     bench.load(batch({"id": [1], "gone": at(None)}), **how)

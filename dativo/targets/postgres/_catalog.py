@@ -13,7 +13,10 @@ import pyarrow as pa
 from dativo._evolution import json_field
 from dativo.targets.postgres._connection import Connection
 
-__all__ = ["Column", "Relation", "UniqueIndex", "describe", "relations", "unique_indexes"]
+__all__ = ["RELATIONS", "Column", "Relation", "UniqueIndex", "describe", "relations", "unique_indexes"]
+
+RELATIONS = frozenset("rpvmf")
+"""`pg_class.relkind` of what rows can be read from: tables, partitioned ones, views, materialized and foreign ones."""
 
 _TABLES = {"r", "p"}
 _ARROW: dict[str, pa.DataType] = {

@@ -32,6 +32,7 @@ class Load:
         key: The key's columns in the table.
         cursor: The cursor's column, if the stream has one and it was sent.
         mark: The column that marks deleted rows, if they are to be deleted, and it was sent.
+        mark_is_text: It holds the texts of booleans.
         versions: Whether rows of obsolete versions are to go.
     """
 
@@ -44,6 +45,7 @@ class Load:
     key: Sequence[str] = ()
     cursor: str | None = None
     mark: str | None = None
+    mark_is_text: bool = False
     versions: bool = False
 
     def append(self) -> None:
@@ -133,6 +135,8 @@ class Load:
             return f"({staged} IS TRUE)"
         if is_json(field):
             return f"(coalesce(CAST({staged} AS text), 'null') NOT IN ('null', 'false'))"
+        if self.mark_is_text:
+            return f"(coalesce({staged}, 'false') <> 'false')"
         return f"({staged} IS NOT NULL)"
 
     def _run(self, sql: str) -> int:

@@ -193,6 +193,7 @@ class StreamTable:
                 None
                 if self._stream.deletes == "ignore" or not self._removes
                 else self._sent_name(self._stream.delete_mark, stage),
+                mark_is_text=self._mark_is_boolean,
                 versions=self._stream.deletes != "ignore",
             )
             if isinstance(step, _Obsolete):
@@ -235,6 +236,17 @@ class StreamTable:
     def _removes(self) -> bool:
         """Whether a mark does more than be there."""
         return self.mode == "scd2" or self._stream.deletes == "hard"
+
+    @property
+    def _mark_is_boolean(self) -> bool:
+        """Whether the source marks with booleans, whatever the table's column has become."""
+        mark, arriving = self._stream.delete_mark, self._arriving
+        return (
+            mark is not None
+            and arriving is not None
+            and mark in arriving.names
+            and pa.types.is_boolean(arriving.field(mark).type)
+        )
 
     def _load(self, load: Load) -> None:
         if self.mode == "merge":

@@ -13,7 +13,7 @@ from dativo_sdk import ConfiguredStream, Inspection, JobKey, Receipt, WriteCatal
 
 from dativo._faults import fault_point
 from dativo._names import quarantine_name, table_names
-from dativo.targets.postgres._catalog import describe, relations
+from dativo.targets.postgres._catalog import RELATIONS, describe, relations
 from dativo.targets.postgres._config import PostgresConfig
 from dativo.targets.postgres._connection import Connection
 from dativo.targets.postgres._inspection import inspect
@@ -110,6 +110,15 @@ class PostgresWriter:
                 return None
             ((count,),) = connection.rows(f"SELECT count(*) FROM {connection.name(name)}", f"count the rows of `{name}`")
             return int(count)
+
+    def column_names(self, stream: StreamId) -> Mapping[str, str]:
+        """Original to table column names, as committed; see `Naming`."""
+        with self._working() as connection:
+            kept = self._ledger.tables.get(stream)
+            found = None if kept is None else describe(connection, [kept.name]).get(kept.name)
+            if kept is None or found is None:
+                return {}
+            return {original: column for original, column in kept.columns.items() if column in found.schema.names}
 
     def inspect(self, config: Mapping[str, Any], job: JobKey, streams: Sequence[StreamId]) -> Inspection:
         """What is there, read in one read-only transaction; see `Inspecting`."""
@@ -241,10 +250,10 @@ class PostgresWriter:
         if stream not in self._names:
             quarantines = [kept.quarantine for kept in self._ledger.tables.values() if kept.quarantine]
             # Whatever is no table or view, an index for example, is in the way of a table's name.
-            blocked = [name for name, kind in self._relations.items() if kind not in "rpvmf"]
+            blocked = [name for name, kind in self._relations.items() if kind not in RELATIONS]
             reserved = [*quarantines, *blocked]
             named = table_names([*self._catalog.streams, stream], {**self._ledger.names(), **self._names}, reserved)
-            there = {name.casefold(): name for name, kind in self._relations.items() if kind in "rpvmf"}
+            there = {name.casefold(): name for name, kind in self._relations.items() if kind in RELATIONS}
             self._names |= {
                 each: name if name in self._relations else there.get(name.casefold(), name) for each, name in named.items()
             }
