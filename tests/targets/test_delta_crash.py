@@ -135,10 +135,21 @@ def forked(work: Callable[[], None]) -> int:
         os._exit(1)
 
 
-def torture(prepare: Callable[[], None], expected: Path) -> bool:
-    """One killed run, a second one to the end, and what is there then; false when the first one came to its end."""
+def torture(prepare: Callable[[], None], expected: Path, before: str | None = None) -> bool:
+    """One killed run, a second one to the end, and what is there then; false when the first one came to its end.
+
+    Args:
+        before: A point at which an even earlier run is killed, so that the killed one begins with that one's commit.
+    """
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / "lake"
+        if before is not None:
+
+            def earlier() -> None:
+                fault(before)
+                load(root, "earlier")
+
+            assert os.WIFSIGNALED(forked(earlier))
 
         def doomed() -> None:
             prepare()
@@ -179,13 +190,17 @@ def main(what: str, *numbers: str) -> int:
             for point in POINTS:
                 assert torture(partial(fault, point), expected), f"`{point}` was not reached"
             return len(POINTS)
-        instant, stride = map(int, numbers)
-        while torture(partial(kill_at, instant), expected):
+        instant, stride = int(numbers[0]), int(numbers[1])
+        before = "intent#2" if what == "recovery" else None
+        while torture(partial(kill_at, instant), expected, before):
             instant += stride
         return instant
 
 
-@pytest.mark.parametrize(("arguments", "least"), [(("points",), len(POINTS)), (("calls", "3", "29"), 100)])
+@pytest.mark.parametrize(
+    ("arguments", "least"),
+    [(("points",), len(POINTS)), (("calls", "3", "41"), 100), (("recovery", "0", "31"), 60)],
+)
 def test_a_run_killed_at_any_step_and_run_again_gives_the_rows_of_an_undisturbed_one(
     arguments: tuple[str, ...], least: int
 ) -> None:

@@ -113,7 +113,7 @@ class DeltaFormat:
         return self.storage.input(path)
 
     def read(self, file: DataFile, schema: pa.Schema, columns: Sequence[str], base: Snapshot | None) -> Iterator[pa.RecordBatch]:
-        for batch in read_parquet(self.input(file.path), columns):
+        for batch in read_parquet(self.input(file.path), columns, path=file.path):
             if not any(name in file.partition for name in columns):
                 yield batch
                 continue

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dativo_protocols.errors import TargetError
 
 from dativo._exact_text import is_json
+from dativo.targets._disk import refused
 from dativo.targets._repetition import repeats
 from dativo.targets.lakehouse._format import DataFile, Format, Snapshot
 from dativo.targets.lakehouse._storage import Output
@@ -217,15 +220,17 @@ class _ParquetFile:
 
     def write(self, rows: list[pa.RecordBatch]) -> None:
         table = pa.Table.from_batches([pa.RecordBatch.from_arrays(batch.columns, schema=self._schema) for batch in rows])
-        self._writer.write_table(table, row_group_size=table.num_rows)
+        with _disk("write", self._path):
+            self._writer.write_table(table, row_group_size=table.num_rows)
 
     def size(self) -> int:
         return self._output.tell()
 
     def finish(self, partition: Mapping[str, str | None]) -> DataFile:
-        self._writer.close()
-        metadata: pq.FileMetaData = self._writer.writer.metadata
-        self._output.finish()
+        with _disk("write", self._path):
+            self._writer.close()
+            metadata: pq.FileMetaData = self._writer.writer.metadata
+            self._output.finish()
         details = self._format.details(metadata, self._logical)
         return DataFile(self._path, metadata.num_rows, self._output.tell(), dict(partition), details)
 
@@ -240,20 +245,34 @@ def stored_schema(table_format: Format, schema: pa.Schema) -> pa.Schema:
     return pa.schema([table_format.stored(column) for column in schema])
 
 
-def read_parquet(source: Any, columns: Sequence[str] | None, rows: int = 1 << 16) -> Iterator[pa.RecordBatch]:
+def read_parquet(source: Any, columns: Sequence[str] | None, rows: int = 1 << 16, *, path: str = "") -> Iterator[pa.RecordBatch]:
     """Batches of a Parquet file in its order, in bounded memory: about 8 MiB each.
 
     Args:
         source: What `Format.input` gives; closed at the end.
         columns: Of the file's top-level columns; those that it lacks are left out. With none of
             them, its first one comes, for the number of rows. None reads all.
+        path: For messages.
+
+    Raises:
+        TargetError: The file is damaged, or the disk fails.
     """
-    with pq.ParquetFile(source, pre_buffer=False) as file:
+    with _disk("read", path), pq.ParquetFile(source, pre_buffer=False) as file:
         names = file.schema_arrow.names
         wanted = [name for name in columns if name in names] if columns is not None else names
         size = sum(file.metadata.row_group(index).total_byte_size for index in range(file.metadata.num_row_groups))
         count = max(1, min(rows, (8 << 20) * file.metadata.num_rows // max(1, size)))
         yield from file.iter_batches(batch_size=count, columns=wanted or names[:1], use_threads=False)
+
+
+@contextmanager
+def _disk(action: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        raise TargetError(f"cannot {action} `{path}`: it is damaged: {error}", facts={"path": path}) from error
+    except OSError as error:
+        raise refused(error, action, path) from error
 
 
 def _repeating(schema: pa.Schema, logical: pa.Schema, sample: pa.RecordBatch) -> list[str]:

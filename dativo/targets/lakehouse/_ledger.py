@@ -6,6 +6,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from dativo_protocols import StreamId
 from dativo_protocols.errors import TargetError
@@ -16,6 +17,7 @@ from dativo.targets.lakehouse._storage import Storage
 __all__ = ["Ledger"]
 
 _FOLDER = "_dativo/tables"
+_READERS = 8
 
 
 class Ledger:
@@ -41,8 +43,10 @@ class Ledger:
 
     def load(self) -> None:
         """Reads the claims that have come since."""
-        for name in self._storage.names(_FOLDER):
-            payload = None if name in self._read else self._storage.get(f"{_FOLDER}/{name}")
+        names = [name for name in self._storage.names(_FOLDER) if name not in self._read]
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="dativo-claims") as readers:
+            payloads = list(readers.map(lambda name: self._storage.get(f"{_FOLDER}/{name}"), names)) if names else []
+        for name, payload in zip(names, payloads, strict=True):
             if payload is not None:
                 claim = json.loads(payload.decode("utf-8", "surrogatepass"))
                 owners = self.quarantines if claim["quarantine"] else self.tables

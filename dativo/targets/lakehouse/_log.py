@@ -73,6 +73,7 @@ class JobLog:
         generation: Number of this run's `open` record.
         next: The number that the next commit will get.
         state: The job's committed state.
+        tidy: Whether the run before this one came to its end, or there was none: it has left nothing among the data files.
     """
 
     def __init__(self, storage: Storage, job: JobKey, run_id: str, uri: str) -> None:
@@ -84,6 +85,7 @@ class JobLog:
         self.generation = 0
         self.next = 0
         self.state: bytes | None = None
+        self.tidy = False
         self._final = False
 
     def open(self, now: int, apply: Callable[[Record], None]) -> None:
@@ -105,6 +107,7 @@ class JobLog:
             number = 1 if last is None else last.number + 1
             state = None if last is None else last.state
             if self._put(Record(number, number, "open", self._run_id, now, state)):
+                self.tidy = last is None or (last.kind == "commit" and last.final)
                 self.generation, self.next, self.state = number, number + 1, state
                 self._forget(names, number - KEPT)
                 return

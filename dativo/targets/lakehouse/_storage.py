@@ -57,7 +57,7 @@ class Storage(Protocol):
         ...
 
     def get(self, path: str) -> bytes | None:
-        """A file's bytes, or None when there is none."""
+        """A file's bytes, or None when there is none. Several threads may call it."""
         ...
 
     def names(self, folder: str, prefix: str = "") -> list[str]:

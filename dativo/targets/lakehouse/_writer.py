@@ -335,6 +335,8 @@ class LakehouseWriter:
         """Deletes what earlier runs of the job staged and did not commit."""
         staged = table_format.storage.names(_STAGING, f"{self._app}-")
         table_format.storage.delete([f"{_STAGING}/{name}" for name in staged])
+        if log.tidy:
+            return
         unfinished = log.unfinished()
         for table in (*self._ledger.tables.values(), *self._ledger.quarantines.values()):
             left = []
