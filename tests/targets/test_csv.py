@@ -143,7 +143,7 @@ def test_a_null_text_that_would_be_ambiguous_is_refused(tmp_path: Path) -> None:
             written(tmp_path, {"id": [1]}, null_text=text)
 
 
-@pytest.mark.parametrize("damage", [b'1\n"2', b"1\n2,3\n", b"1\nx\n"])
+@pytest.mark.parametrize("damage", [b"1\n2", b"1\n2,3\n", b"1\nx\n"])
 def test_a_damaged_file_is_an_error(damage: bytes, tmp_path: Path) -> None:
     file = written(tmp_path, {"id": [1, 2]})
     file.write_bytes(b"id\n" + damage)

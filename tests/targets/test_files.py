@@ -24,6 +24,8 @@ from dativo._dataset import dataset
 from dativo.targets._commit_log import read_picture
 from dativo.targets._file_options import COMMON_OPTIONS
 from dativo.targets._local_store import LocalStore
+from dativo.targets.arrow import ArrowWriter
+from dativo.targets.csv import CsvWriter
 from dativo.targets.jsonl import JsonLinesWriter
 from dativo.targets.parquet import ParquetWriter
 
@@ -75,7 +77,8 @@ def test_a_wrong_configuration_is_named_and_the_valid_one_listed(config: dict[st
 
 def test_the_documentation_lists_every_option_and_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
-    for key, option in {**COMMON_OPTIONS, **ParquetWriter.options, **JsonLinesWriter.options}.items():
+    writers = (ParquetWriter, JsonLinesWriter, CsvWriter, ArrowWriter)
+    for key, option in (*COMMON_OPTIONS.items(), *(each for writer in writers for each in writer.options.items())):
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{key}` |")]
         assert str(option.default) in row
         assert all(f"`{choice}`" in row for choice in option.choices)
