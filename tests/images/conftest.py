@@ -16,7 +16,7 @@ from tests.images.build import RECIPES, loaded
 from tests.images.rootfs import CannotBuildError
 from tests.images.sources import Source
 
-pytest.register_assert_rewrite("tests.images.confinement")
+pytest.register_assert_rewrite("tests.images.confinement", "tests.images.real_sources")
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +28,11 @@ def engine() -> Iterator[Any]:
         pytest.skip(f"no Docker Engine: {error.message}")
     with contextlib.closing(client):
         yield client
+
+
+@pytest.fixture
+def together() -> None:
+    """The engine limits all processes of a container together."""
 
 
 @pytest.fixture

@@ -16,11 +16,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("docker")]
 
 
 @pytest.fixture
-def together() -> None:
-    """The engine limits all processes of a container together."""
-
-
-@pytest.fixture
 def own_variables() -> set[str]:
     """What the runtime itself sets."""
     return {"HOSTNAME"}

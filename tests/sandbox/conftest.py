@@ -19,7 +19,7 @@ from tests.images.build import RECIPES, built
 from tests.images.rootfs import CannotBuildError
 from tests.sandbox.sources import SandboxSource, cache_dir
 
-pytest.register_assert_rewrite("tests.images.confinement")
+pytest.register_assert_rewrite("tests.images.confinement", "tests.images.real_sources")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +40,11 @@ def control_groups() -> None:
     groups.remove()
     if groups.held != {"memory", "pids"}:
         pytest.skip("no control groups can be made here")
+
+
+@pytest.fixture
+def together(control_groups: None) -> None:
+    """All processes of a sandbox are limited together where control groups can be made."""
 
 
 @pytest.fixture(scope="session")

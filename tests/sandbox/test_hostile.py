@@ -13,11 +13,6 @@ from tests.images.confinement import SMALL, Confinement, Make
 
 
 @pytest.fixture
-def together(control_groups: None) -> None:
-    """All processes of a sandbox are limited together where control groups can be made."""
-
-
-@pytest.fixture
 def own_variables() -> set[str]:
     """What Dativo and `bwrap` set."""
     return {"DATIVO_PROCESS", "PWD"}
