@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -272,6 +274,32 @@ def test_two_jobs_merge_into_one_table_in_turns(lake: Lake) -> None:
             one.commit(b"1")
             two.commit(b"1")
     assert [row["v"] for row in lake.rows()] == [3.5, 0, 1, 2, 3, 0.5, 1.5, 2.5, 3.5]
+
+
+def test_a_column_name_that_another_job_has_just_taken(lake: Lake) -> None:
+    with lake.run() as writer:
+        writer.write_batch(batch([{"a b": 1}]))
+        with lake.run(job=JobKey("acme", "other")) as other:
+            other.write_batch(batch([{"a-b": 1}]))
+            other.commit(b"1")
+        with pytest.raises(TargetError, match="a name that stream `orders` needs") as caught:
+            writer.commit(b"1")
+        assert caught.value.retryable
+    lake.load([{"a b": 2}])
+    assert [sorted(row) for row in pa.table(lake.table().to_pyarrow_table()).to_pylist()] == [["a_b", "a_b_c8687a08"]] * 2
+
+
+def test_a_place_without_unnamed_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.open
+
+    def refusing(path: Any, flags: int, *args: Any, **more: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not here")
+        return whole(path, flags, *args, **more)
+
+    monkeypatch.setattr(os, "open", refusing)
+    test_a_run_that_comes_back_to_life_commits_nothing(lake)
+    assert list(lake.path.rglob(".*")) == []
 
 
 def test_a_run_before_the_intent_leaves_nothing(lake: Lake) -> None:

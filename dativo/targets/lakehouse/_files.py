@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dativo_protocols.errors import TargetError
+from dativo_protocols.errors import ContractError, TargetError
 
 from dativo._exact_text import is_json
 from dativo.targets._disk import refused
@@ -219,6 +219,13 @@ class _ParquetFile:
         )
 
     def write(self, rows: list[pa.RecordBatch]) -> None:
+        for index, column in enumerate(self._schema):
+            if not column.nullable and any(batch.column(index).null_count for batch in rows):
+                raise ContractError(
+                    f"column `{column.name}` must have a value in every row of `{self._path}`, and some have none",
+                    hint="make the table's column optional, or let the job's contract keep such rows out",
+                    facts={"column": column.name},
+                )
         table = pa.Table.from_batches([pa.RecordBatch.from_arrays(batch.columns, schema=self._schema) for batch in rows])
         with _disk("write", self._path):
             self._writer.write_table(table, row_group_size=table.num_rows)

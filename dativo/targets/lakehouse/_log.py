@@ -73,6 +73,7 @@ class JobLog:
         generation: Number of this run's `open` record.
         next: The number that the next commit will get.
         state: The job's committed state.
+        fenced: Whether a commit was refused, because another run has opened the log since.
         tidy: Whether the run before this one came to its end, or there was none: it has left nothing among the data files.
     """
 
@@ -85,7 +86,7 @@ class JobLog:
         self.generation = 0
         self.next = 0
         self.state: bytes | None = None
-        self.tidy = False
+        self.tidy = self.fenced = False
         self._final = False
 
     def open(self, now: int, apply: Callable[[Record], None]) -> None:
@@ -126,6 +127,7 @@ class JobLog:
         self._final |= final
         record = Record(self.next, self.generation, "commit", self._run_id, now, state, self._final, changes)
         if not self._put(record):
+            self.fenced = True
             raise self._taken()
         self.state = state
         self.next += 1

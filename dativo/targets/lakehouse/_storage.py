@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import pyarrow as pa
 from dativo_protocols.errors import TargetError
@@ -93,19 +94,16 @@ class LocalStorage:
 
     def put_new(self, path: str, payload: bytes) -> bool:
         place = self.root / path
-        staged = place.with_name(f".{uuid.uuid4().hex}.new")
         with self._failures("write", place):
             make_directory(place.parent)
             try:
-                with open(staged, "xb") as file:
+                with _unnamed(place.parent) as file:
                     file.write(payload)
                     file.flush()
                     os.fsync(file.fileno())
-                os.link(staged, place)
+                    _name(file, place)
             except FileExistsError:
                 return place.read_bytes() == payload
-            finally:
-                staged.unlink(missing_ok=True)
             sync(place.parent)
         return True
 
@@ -153,6 +151,32 @@ class LocalStorage:
             yield
         except OSError as error:
             raise refused(error, action, path) from error
+
+
+def _unnamed(folder: Path) -> IO[bytes]:
+    """A new file that has no name yet, so that a killed process leaves none; a hidden one where there is no such thing."""
+    try:
+        return open(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "wb")
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+        return open(folder / f".{uuid.uuid4().hex}.new", "xb")
+
+
+def _name(file: IO[bytes], place: Path) -> None:
+    """Gives the file its name, if nobody else has it."""
+    if isinstance(file.name, int):
+        here = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # With a directory given, Python has the link follow the one in `/proc`, as it must.
+            os.link(f"proc/self/fd/{file.fileno()}", place, src_dir_fd=here, follow_symlinks=True)
+        finally:
+            os.close(here)
+        return
+    try:
+        os.link(file.name, place)
+    finally:
+        os.unlink(file.name)
 
 
 class _LocalOutput:

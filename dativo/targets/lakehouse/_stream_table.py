@@ -160,12 +160,10 @@ class StreamTable:
                 found.append(SchemaChange(self.id, "type", name, type_text(field), type_text(after[name])))
         return found
 
-    def drop(self) -> list[str]:
-        """Gives up what is staged; paths of files that were finished."""
+    def drop(self) -> None:
+        """Gives up the files that are not finished."""
         if self._files is not None:
             self._files.drop()
-            self._sources += [Source(file, 0) for file in self._files.finish()]
-        return [source.file.path for source in self._sources]
 
     def _announce(self, arriving: pa.Schema) -> None:
         """Fits names and types of the table to batches of another schema than before."""

@@ -49,6 +49,9 @@ class LakehouseWriter:
         self._quarantines: dict[StreamId, StreamTable] = {}
         self._error: Exception | None = None
         self._index = 0
+        # Paths of files that no commit has named yet.
+        self._handed: list[str] = []
+        self._decided = False
         self._applying: tuple[int, int] | None = None
 
     def _open(self, config: Mapping[str, Any]) -> tuple[Format, LakehouseConfig]:
@@ -151,6 +154,7 @@ class LakehouseWriter:
             for table, change in staged:
                 base = table_format.load(table.table)
                 if (None if base is None else base.version) != change.base:
+                    _refuse_clash(change, base)
                     change = rebased(change, base)
                     table.base = base
                 change = self._planner.plan(change, base, now)
@@ -158,6 +162,7 @@ class LakehouseWriter:
                 if not table.quarantine:
                     changes += table.changes(change.schema)
             if planned or (state is not None and state != log.state):
+                self._decided = True
                 record = log.commit(now, state, tuple(change for change, _ in planned), final=final)
                 fault_point(f"{table_format.name}.intent")
                 for change, base in planned:
@@ -165,6 +170,8 @@ class LakehouseWriter:
                     fault_point(f"{table_format.name}.applied")
                 log.applied(record)
                 self._drop_sources(record)
+                self._handed = [] if final else [path for path in self._handed if _is_held(path)]
+                self._decided = False
                 fault_point(f"{table_format.name}.committed")
             receipt = Receipt(
                 {table.id: table.rows for table in tables if table.announced},
@@ -182,12 +189,13 @@ class LakehouseWriter:
     def close(self) -> None:
         """Deletes what is staged; see `Writer.close`."""
         table_format, self._format = self._format, None
-        if table_format is not None and self._log is not None and self._log.generation:
-            # After an error nobody knows whether a commit has happened that names the files: the next run does.
-            paths = [path for table in (*self._tables.values(), *self._quarantines.values()) for path in table.drop()]
-            if self._error is None:
+        if table_format is not None and self._log is not None:
+            for table in (*self._tables.values(), *self._quarantines.values()):
+                table.drop()
+            # Once a commit may have happened that names the files, the next run is the one to tell.
+            if not self._decided or self._log.fenced:
                 with suppress(DativoError):
-                    table_format.delete(paths)
+                    table_format.delete(self._handed)
         self._tables.clear()
         self._quarantines.clear()
         self._log = None
@@ -271,7 +279,9 @@ class LakehouseWriter:
         # Files that are written while a commit is applied are that commit's, whoever applies it.
         generation, number = self._applying or (self._log.generation, None if held else self._log.next)
         name = str(FileName(self._app, generation, number, self._index))
-        return self._format.data_path(table, name) if direct else f"{_STAGING}/{name}"
+        path = self._format.data_path(table, name) if direct else f"{_STAGING}/{name}"
+        self._handed.append(path)
+        return path
 
     def _apply_all(self, record: Record) -> None:
         assert self._format is not None  # noqa: S101
@@ -281,6 +291,7 @@ class LakehouseWriter:
             self._apply(record, change, self._format.load(change.table))
         self._drop_sources(record)
         self._index = 0
+        self._handed.clear()
 
     def _apply(self, record: Record, change: TableChange, base: Snapshot | None) -> None:
         """Brings the change into its table, unless the table's marks say that it is there."""
@@ -345,6 +356,29 @@ class LakehouseWriter:
                 if name is not None and unfinished(name.generation, name.number or 0, name.number is None):
                     left.append(path)
             table_format.delete(left)
+
+
+def _is_held(path: str) -> bool:
+    name = FileName.parse(path.rpartition("/")[2])
+    return name is not None and name.number is None
+
+
+def _refuse_clash(change: TableChange, base: Snapshot | None) -> None:
+    """Names of columns are chosen when a stream comes, and settled when it is committed.
+
+    Raises:
+        TargetError: Another job has given one of them away since; the next run sees that and chooses others.
+    """
+    settled = {} if base is None or change.replaces else base.columns
+    together = {**settled, **change.columns}
+    changed = any(together[name] != safe for name, safe in settled.items())
+    if changed or len({safe.casefold() for safe in together.values()}) != len(together):
+        raise TargetError(
+            f"another job has just given a name that stream `{change.stream.id}` needs",
+            hint="run again: the names are settled now",
+            retryable=True,
+            facts={"stream": str(change.stream.id)},
+        )
 
 
 def _now() -> int:
