@@ -21,7 +21,7 @@ SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 PUBLIC_KEY = re.compile(
-    r"(primary|replication|partition|sort|foreign|unique|cursor|natural|merge|order|public|state|bookmark)[_-]?key$"
+    r"(primary|replication|partition|sort|foreign|unique|cursor|natural|merge|order|public|state|bookmark|footer|quarantine)[_-]?key$"
     r"|[_-](url|uri|endpoint|type|path|file|name|format|method|ttl|seconds|location|header|prefix)$",
     re.IGNORECASE,
 )

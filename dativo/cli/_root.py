@@ -14,7 +14,20 @@ from dativo.cli._failure import Failure, report
 
 COMPLETION_VARIABLE = "_DATIVO_COMPLETE"
 
-COMMANDS = ("init", "spec", "check", "discover", "read", "plan", "run", "state", "runs", "connector", "completion")
+COMMANDS = (
+    "init",
+    "spec",
+    "check",
+    "discover",
+    "read",
+    "plan",
+    "run",
+    "state",
+    "runs",
+    "connector",
+    "keys",
+    "completion",
+)
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:

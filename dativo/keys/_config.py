@@ -80,8 +80,8 @@ class Pkcs11Config(Model):
     type: Literal["pkcs11"]
     module: Path
     """The vendor's library, for example `/usr/lib/softhsm/libsofthsm2.so`."""
-    token: str
-    """The token's label."""
+    label: str
+    """The token's."""
     pin: SecretStr | None = None
     pin_file: Path | None = None
 

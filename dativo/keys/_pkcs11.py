@@ -92,7 +92,7 @@ class Pkcs11Kms:
     def _open(self) -> Any:
         config = self._config
         raised = self._pkcs11.exceptions
-        token = self._pkcs11.lib(str(config.module)).get_token(token_label=config.token)
+        token = self._pkcs11.lib(str(config.module)).get_token(token_label=config.label)
         try:
             return token.open(user_pin=config.read_pin())
         except raised.UserAlreadyLoggedIn:
@@ -131,20 +131,20 @@ class Pkcs11Kms:
     def _explain(self, error: Exception, key_id: str, action: str) -> DativoError:
         raised = self._pkcs11.exceptions
         config = self._config
-        facts = {"kms": self.kind, "key": key_id, "token": config.token, "module": str(config.module)}
+        facts = {"kms": self.kind, "key": key_id, "token": config.label, "module": str(config.module)}
         name = type(error).__name__
         if isinstance(error, raised.PinLocked):
             hint = "the security officer of the token can unlock it"
-            return ConfigError(f"the PIN of token `{config.token}` is locked", hint=hint, facts=facts)
+            return ConfigError(f"the PIN of token `{config.label}` is locked", hint=hint, facts=facts)
         if isinstance(error, raised.PinIncorrect | raised.PinInvalid | raised.PinLenRange | raised.PinExpired):
             hint = "after a few wrong ones the token locks itself: do not just try again"
-            return ConfigError(f"token `{config.token}` refuses the PIN: `{name}`", hint=hint, facts=facts)
+            return ConfigError(f"token `{config.label}` refuses the PIN: `{name}`", hint=hint, facts=facts)
         if isinstance(error, raised.NoSuchToken | raised.TokenNotPresent | raised.DeviceRemoved | raised.TokenNotRecognised):
-            hint = "is the module plugged in and its service up, and is `token` the token's label?"
-            return TargetError(f"there is no token `{config.token}`", hint=hint, retryable=True, facts=facts)
+            hint = "is the module plugged in and its service up, and is `label` the token's?"
+            return TargetError(f"there is no token `{config.label}`", hint=hint, retryable=True, facts=facts)
         if isinstance(error, raised.NoSuchKey):
             return ConfigError(
-                f"token `{config.token}` has no AES key `{key_id}`{f', {error}' if str(error) else ''}",
+                f"token `{config.label}` has no AES key `{key_id}`{f', {error}' if str(error) else ''}",
                 hint="a key's label is its id, and `CKA_ID` its version; old versions must stay as long as their data",
                 facts=facts,
             )
@@ -157,6 +157,6 @@ class Pkcs11Kms:
             return wrong_key(self.kind, key_id)
         if isinstance(error, raised.MechanismInvalid | raised.MechanismParamInvalid | raised.FunctionNotSupported):
             hint = "it must let the caller give the nonce of `CKM_AES_GCM`, which some modules refuse in FIPS mode"
-            return ConfigError(f"token `{config.token}` has no AES-GCM: `{name}`", hint=hint, facts=facts)
+            return ConfigError(f"token `{config.label}` has no AES-GCM: `{name}`", hint=hint, facts=facts)
         temporary = isinstance(error, raised.DeviceError | raised.DeviceMemory | raised.SessionCount | raised.GeneralError)
-        return TargetError(f"token `{config.token}` cannot {action} key `{key_id}`: `{name}`", retryable=temporary, facts=facts)
+        return TargetError(f"token `{config.label}` cannot {action} key `{key_id}`: `{name}`", retryable=temporary, facts=facts)

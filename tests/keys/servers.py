@@ -49,7 +49,7 @@ class Token:
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"type": "pkcs11", "module": str(self.module), "token": self.label, "pin": PIN}
+        return {"type": "pkcs11", "module": str(self.module), "label": self.label, "pin": PIN}
 
     def add_key(self, label: str, version: int) -> None:
         """Makes a key that cannot be taken out, as an HSM has them."""

@@ -201,7 +201,7 @@ def test_a_wrong_pin_is_said_once_and_not_tried_again(token: Token) -> None:
 
 def test_a_token_that_is_not_plugged_in_is_worth_another_attempt(token: Token) -> None:
     with pytest.raises(TargetError, match="there is no token `other`") as raised:
-        kms_of({**token.config, "token": "other"}).check("pii")
+        kms_of({**token.config, "label": "other"}).check("pii")
     assert raised.value.retryable
 
 
