@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -65,3 +66,11 @@ def test_secrets_written_into_a_configuration_are_found() -> None:
         "start_date": "2020-01-01",
     }
     assert set(secrets_in(config)) == {"one", "two", "three", "four"}
+
+
+def test_secrets_that_several_threads_add_are_all_masked() -> None:
+    redactor = Redactor()
+    added = [[f"s3cret-{thread}-{number}-value" for number in range(30)] for thread in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda secrets: [redactor.add([secret]) for secret in secrets], added))
+    assert redactor(" ".join(secret for secrets in added for secret in secrets)) == " ".join(["***"] * 120)
