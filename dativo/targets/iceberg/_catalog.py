@@ -94,9 +94,14 @@ class IcebergCatalog:
         return table
 
     def creation(
-        self, name: str, schema: Schema, spec: PartitionSpec | None, properties: Mapping[str, str]
+        self, name: str, schema: Schema, spec: PartitionSpec | None, location: str | None, properties: Mapping[str, str]
     ) -> CreateTableTransaction:
-        """A transaction that creates the table; nothing is there before it is committed, but the namespace."""
+        """A transaction that creates the table; nothing is there before it is committed, but the namespace.
+
+        Args:
+            spec: None without partitions.
+            location: None where the catalog decides.
+        """
         from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
 
         catalog = self.open()
@@ -105,7 +110,7 @@ class IcebergCatalog:
             return catalog.create_table_transaction(
                 (*self._namespace, name),
                 schema,
-                self.location(name),
+                location,
                 UNPARTITIONED_PARTITION_SPEC if spec is None else spec,
                 properties=dict(properties),
             )

@@ -39,6 +39,13 @@ class _DurableStream:
     def write(self, payload: bytes) -> int:
         return int(self._stream.write(payload))
 
+    @property
+    def closed(self) -> bool:
+        return bool(self._stream.closed)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
     def tell(self) -> int:
         return int(self._stream.tell())
 

@@ -36,6 +36,7 @@ class TableFiles:
         self.catalog = catalog
         self._storage = storage
         self._places: dict[str, tuple[str, FileIO | None]] = {}
+        self._asked: dict[str, str] = {}
         self._local = LocalStorage(Path("/"))
 
     def found(self, table: str, native: Table) -> None:
@@ -46,12 +47,19 @@ class TableFiles:
     def path(self, table: str, name: str) -> str:
         """The place of a new file."""
         if table not in self._places:
+            native = self.catalog.table(table)
             location = self.catalog.location(table)
-            if location is not None:
+            if native is not None:
+                self.found(table, native)
+            elif location is not None:
                 self._places[table] = (f"{location}/data", None)
             else:
                 self._ask(table)
         return f"{self._places[table][0]}/{name}"
+
+    def location(self, table: str) -> str | None:
+        """Where a table that is not there yet has to be made, so that it has its files; None where the catalog may decide."""
+        return self._asked.get(table) or self.catalog.location(table)
 
     def output(self, path: str) -> Output:
         """Opens a new file for writing."""
@@ -148,9 +156,11 @@ class TableFiles:
         from pyiceberg.schema import Schema
         from pyiceberg.types import LongType, NestedField
 
-        creation = self.catalog.creation(table, Schema(NestedField(1, "id", LongType(), required=False)), None, {})
+        creation = self.catalog.creation(table, Schema(NestedField(1, "id", LongType(), required=False)), None, None, {})
+        location = creation.table_metadata.location.rstrip("/")
         # A catalog hands credentials out with the table alone, and transactions do not show theirs.
-        self._places[table] = (f"{creation.table_metadata.location.rstrip('/')}/data", creation._table.io)
+        self._places[table] = (f"{location}/data", creation._table.io)
+        self._asked[table] = location
 
     def _io(self, path: str) -> FileIO:
         from pyiceberg.io import load_file_io

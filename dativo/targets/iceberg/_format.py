@@ -180,7 +180,7 @@ class IcebergFormat:
     def _creation(self, table: str, columns: pa.Schema, commit: TableCommit) -> Transaction:
         schema = new_schema(columns)
         spec = new_spec([PartitionRule.parse(text) for text in commit.partition_by], schema)
-        return self.catalog.creation(table, schema, spec, self._properties)
+        return self.catalog.creation(table, schema, spec, self._files.location(table), self._properties)
 
     def _fitted(self, table: str, commit: TableCommit, schema: Schema, spec: PartitionSpec) -> tuple[list[DataFile], list[str]]:
         """The commit's files as the table needs them by now, and the paths of those that others took the place of."""

@@ -120,7 +120,7 @@ def _marked(column: pa.Field, field: NestedField) -> pa.Field:
         kind = pa.struct([_marked(child, fields[child.name]) for child in kind])
     elif isinstance(field.field_type, ListType):
         kind = pa.list_(_marked(kind.value_field.with_name("element"), field.field_type.element_field))
-    return pa.field(column.name, kind, metadata={_FIELD_ID: str(field.field_id).encode()})
+    return pa.field(column.name, kind, nullable=not field.required, metadata={_FIELD_ID: str(field.field_id).encode()})
 
 
 def field_ids(schema: Schema) -> dict[str, int]:

@@ -28,17 +28,17 @@ class IcebergConfig(LakehouseConfig):
     Attributes:
         path: Where Dativo keeps its records: a directory, or a URL such as `s3://bucket/folder`. Without `catalog` a
             directory, which is the warehouse too, with an SQLite catalog in it.
-        namespace: Of all tables; parts are separated by `.`.
+        namespace: Of all tables; with parts, separated by `.`, in catalogs of the type `rest`.
         catalog: Properties of pyiceberg, with `type`: `rest`, `glue`, `hive`, `sql`, `dynamodb`; `name` is the catalog's name.
         properties: Of tables that are made, such as `write.parquet.compression-codec`.
-        storage_options: For `path` in an object store.
+        storage_options: For `path` in an object store: see `docs/object-stores.md`.
     """
 
     path: str | Path
     namespace: str = Field("default", pattern=r"^[^.\s]+(\.[^.\s]+)*$")
     catalog: dict[str, str] = Field(default_factory=dict, repr=False)
     properties: dict[str, str] = Field(default_factory=dict)
-    storage_options: dict[str, str] = Field(default_factory=dict, repr=False)
+    storage_options: dict[str, Any] = Field(default_factory=dict, repr=False)
 
     @field_validator("path")
     @classmethod
@@ -61,6 +61,8 @@ class IcebergConfig(LakehouseConfig):
     def _has_a_catalog(self) -> IcebergConfig:
         if not self.catalog and _SCHEMES in str(self.path) and not str(self.path).startswith("file://"):
             raise ValueError("the embedded catalog needs a directory: name another one under `catalog`")
+        if "." in self.namespace and self.catalog.get("type") != "rest":
+            raise ValueError("namespaces in namespaces are for catalogs of the type `rest`")
         return self
 
     def partitions(self, stream: StreamId, columns: Mapping[str, str]) -> tuple[str, ...]:
@@ -119,12 +121,16 @@ class IcebergWriter(LakehouseWriter):
         place = str(parsed.path)
         storage: Storage
         if _SCHEMES in place and not place.startswith("file://"):
-            place = place.rstrip("/")
-            storage = ObjectStorage(place, parsed.storage_options)
+            found = ObjectStorage(place, parsed.storage_options)
+            place, storage = found.url, found
         else:
+            if parsed.storage_options:
+                raise ConfigError(
+                    "`storage_options` are for object stores", hint="give `path` as a URL, such as `s3://bucket/folder`"
+                )
             folder = Path(place.removeprefix("file://")).expanduser().absolute()
             place, storage = str(folder), LocalStorage(folder)
         catalog = IcebergCatalog(place, parsed.namespace, parsed.catalog)
-        found = IcebergFormat(catalog, storage, parsed.properties)
-        self._opened.append(found)
-        return found, parsed
+        table_format = IcebergFormat(catalog, storage, parsed.properties)
+        self._opened.append(table_format)
+        return table_format, parsed
