@@ -223,6 +223,30 @@ def test_merge_into_a_table_without_an_index_and_with_doubles(bench: Postgres) -
     assert bench.column("v") == ["b", "e", "f"]
 
 
+def indexes(bench: Postgres) -> list[str]:
+    return [text for (text,) in bench.sql("SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'orders'::regclass")]
+
+
+def test_a_table_gets_an_index_when_it_is_merged_into_and_loses_it_when_it_is_not(bench: Postgres) -> None:
+    rows = batch({"id": [1, 2], "v": ["a", "b"]})
+    bench.load(rows, mode="overwrite")
+    assert indexes(bench) == []
+    for mode, count in (("merge", 1), ("merge", 1), ("append", 0)):
+        bench.load(rows, mode=mode, key=("id",))
+        assert len(indexes(bench)) == count
+    bench.load(rows, mode="merge", key=("id",))
+    bench.load(rows, mode="scd2", key=("id",))
+    bench.load(batch({"id": [1, 2], "v": ["c", "b"]}), mode="scd2", key=("id",))
+    assert len(bench.rows()) == 3
+
+
+def test_a_table_of_the_users_gets_no_index(bench: Postgres) -> None:
+    bench.sql("CREATE TABLE orders (id bigint, v text, mine text)")
+    for v in ("a", "b"):
+        bench.load(batch({"id": [1], "v": [v]}), mode="merge", key=("id",))
+    assert (indexes(bench), bench.column("v")) == ([], ["b"])
+
+
 def test_a_column_that_is_not_sent_is_null_in_the_merged_row_but_the_users_stay(bench: Postgres) -> None:
     bench.load(batch({"id": [1, 2], "old": ["x", "y"]}), mode="merge", key=("id",))
     bench.sql("ALTER TABLE orders ADD COLUMN note text DEFAULT 'none'; UPDATE orders SET note = 'mine'")

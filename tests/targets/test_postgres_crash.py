@@ -154,7 +154,7 @@ def test_a_run_that_begins_while_another_commits_waits_and_sees_the_outcome(
     refused: list[TargetError] = []
 
     def begin() -> None:
-        with pytest.raises(TargetError, match="somebody else has locked") as caught:
+        with pytest.raises(TargetError, match="another run of job") as caught:
             PostgresWriter().initialize(config | {"lock_timeout_seconds": 0.2}, WriteCatalog(JOB, "newer", {}))
         refused.append(caught.value)
 

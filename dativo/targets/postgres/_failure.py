@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dativo_protocols import StreamId
 from dativo_protocols.errors import ConfigError, ContractError, DativoError, TargetError
 
-__all__ = ["Place", "failures", "sqlstate_of"]
+__all__ = ["LOCKED", "Place", "failures", "sqlstate_of"]
 
 # Errors while connecting carry no SQLSTATE, only text.
 _UNREACHABLE = r"refused|timed out|timeout expired|unreachable|reset by peer|closed the connection|starting up|shutting down"
 _UNREACHABLE += (
     r"|recovery mode|No such file or directory|too many clients|remaining connection slots|connection to server was lost"
 )
+
+
+LOCKED = "55P03"
+"""The SQLSTATE of a lock that did not come in time."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Place:
 
     name: str
     user: str | None = None
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 @contextmanager
@@ -147,7 +151,7 @@ _MEANINGS: dict[str, Any] = {
     "58030": _temporary("the server cannot read or write its disk", "look into the server's log"),
     "40P01": _temporary("another transaction waited for this one, and this one for the other", _AGAIN),
     "40": _temporary("another transaction was in the way", _AGAIN),
-    "55P03": _temporary("somebody else has locked the table", "wait until they are done, or raise `lock_timeout_seconds`"),
+    LOCKED: _temporary("somebody else has locked the table", "wait until they are done, or raise `lock_timeout_seconds`"),
     "25006": _lasting("the server is read-only", "connect to the primary server (`target_session_attrs=read-write` in `url`)"),
     "25P03": _temporary("the server's time limit for idle transactions has passed", _AGAIN),
     "42501": _told(

@@ -14,6 +14,7 @@ from dativo_sdk import JobKey
 from dativo._evolution import type_text
 from dativo.targets.postgres._catalog import relations
 from dativo.targets.postgres._connection import Connection
+from dativo.targets.postgres._failure import LOCKED
 from dativo.targets.postgres._types import quoted
 
 __all__ = ["KeptTable", "Ledger", "kept_text"]
@@ -95,7 +96,17 @@ class Ledger:
             "ON CONFLICT (tenant, job) DO UPDATE SET generation = kept.generation + 1"
         )
         connection.begin()
-        connection.run(sql, "begin a run", self._job)
+        try:
+            connection.run(sql, "begin a run", self._job)
+        except TargetError as error:
+            if error.facts.get("sqlstate") != LOCKED:
+                raise
+            raise TargetError(
+                f"another run of job `{self._job}` is committing, and has not ended within the time that locks are waited for",
+                hint="wait until it is done, or raise `lock_timeout_seconds` in the target's configuration",
+                retryable=True,
+                facts=error.facts,
+            ) from error
         self._read_state()
         connection.commit()
         self._read_tables()

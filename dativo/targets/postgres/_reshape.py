@@ -16,9 +16,10 @@ from dativo.targets.postgres._catalog import Column, Relation, unique_indexes
 from dativo.targets.postgres._connection import Connection
 from dativo.targets.postgres._types import doubtful, quoted, quoted_list, sql_type, widened
 
-__all__ = ["Reshape", "make_key_index"]
+__all__ = ["Reshape", "drop_key_index", "make_key_index"]
 
-_TOO_LARGE = "54000"
+# Values too long for an index; doubles.
+_NO_INDEX = ("54000", "23505")
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Reshape:
         if doubt is not None and connection.rows(f"SELECT 1 FROM {name} WHERE {doubt} LIMIT 1", action):
             raise self._would_change(table, before, after)
         if is_json(after):
-            _drop_key_index(connection, table, after.name)
+            drop_key_index(connection, table, after.name)
         sql = f"ALTER TABLE {name} ALTER COLUMN {column} TYPE {sql_type(after)} USING {widened(column, before, after)}"
         try:
             connection.run(sql, action, stream=self.stream)
@@ -121,8 +122,12 @@ class Reshape:
 
 
 def make_key_index(connection: Connection, table: str, key: Sequence[pa.Field]) -> None:
-    """Makes a unique index by which merges find rows; none where the key's values allow none, and merges scan the table."""
-    if any(is_json(field) for field in key):
+    """Makes a unique index by which merges find rows, unless there is one.
+
+    Where values are too long for an index, or keys are there twice, there is none, and merges scan the table.
+    """
+    names = frozenset(field.name for field in key)
+    if any(is_json(field) for field in key) or any(index.columns == names for index in unique_indexes(connection, table)):
         return
     action = f"index the key of table `{table}`"
     ((version,),) = connection.rows("SELECT CAST(current_setting('server_version_num') AS int)", action)
@@ -132,16 +137,20 @@ def make_key_index(connection: Connection, table: str, key: Sequence[pa.Field]) 
     connection.run("SAVEPOINT _dativo_index", action)
     try:
         connection.run(sql, action)
-    except TargetError as error:
-        if error.facts.get("sqlstate") != _TOO_LARGE:
+    except (TargetError, ContractError) as error:
+        if error.facts.get("sqlstate") not in _NO_INDEX:
             raise
         connection.run("ROLLBACK TO SAVEPOINT _dativo_index", action)
 
 
-def _drop_key_index(connection: Connection, table: str, column: str) -> None:
-    """Drops our index over a column that becomes JSON, which has no order."""
+def drop_key_index(connection: Connection, table: str, column: str | None = None) -> None:
+    """Drops our index, which other modes than `merge` have no use for, and which JSON cannot be in.
+
+    Args:
+        column: Only if this one is in it.
+    """
     own = _index_name(table)
-    if any(index.name == own and column in index.columns for index in unique_indexes(connection, table)):
+    if any(index.name == own and column in (None, *index.columns) for index in unique_indexes(connection, table)):
         connection.run(f"DROP INDEX {connection.name(own)}", f"drop the index of table `{table}`")
 
 

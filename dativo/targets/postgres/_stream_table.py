@@ -16,7 +16,7 @@ from dativo._names import DELETED_AT, VALID_FROM, VALID_TO, VERSION, adopt
 from dativo.targets.postgres._catalog import Column, Relation
 from dativo.targets.postgres._connection import Connection
 from dativo.targets.postgres._load import Load
-from dativo.targets.postgres._reshape import Reshape, make_key_index
+from dativo.targets.postgres._reshape import Reshape, drop_key_index, make_key_index
 from dativo.targets.postgres._stage import Stage
 from dativo.targets.postgres._types import check_values, has_bounds, holding
 
@@ -89,6 +89,7 @@ class StreamTable:
             )
         self._steps: list[Reshape | Stage | _Obsolete] = []
         self._stages = 0
+        self._indexed = False
         self._forget()
 
     def _forget(self) -> None:
@@ -174,6 +175,8 @@ class StreamTable:
 
     def _take_steps(self, columns: dict[str, Column] | None) -> None:
         made = columns is None
+        if not made and self.mode != "merge":
+            drop_key_index(self._connection, self.name)
         for step in self._steps:
             if isinstance(step, Reshape):
                 columns = step.apply(self._connection, self.name, columns, self._extra_sql)
@@ -201,8 +204,11 @@ class StreamTable:
             else:
                 self._load(load)
                 stage.drop()
-        if made and columns is not None and self.mode == "merge":
-            make_key_index(self._connection, self.name, [columns[self.columns[name]].field for name in self._stream.primary_key])
+        if columns is not None and self.mode == "merge" and not self._indexed:
+            self._indexed = True
+            if made or columns.keys() <= self._ours():
+                key = [columns[self.columns[name]].field for name in self._stream.primary_key]
+                make_key_index(self._connection, self.name, key)
 
     def swap(self) -> None:
         """Puts what an overwriting run has staged in the place of the old rows, in the open transaction."""

@@ -13,7 +13,7 @@ from dativo_sdk import ConfiguredStream, Inspection, JobKey, Receipt, WriteCatal
 
 from dativo._faults import fault_point
 from dativo._names import quarantine_name, table_names
-from dativo.targets.postgres._catalog import RELATIONS, describe, relations
+from dativo.targets.postgres._catalog import RELATIONS, Relation, describe, relations
 from dativo.targets.postgres._config import PostgresConfig
 from dativo.targets.postgres._connection import Connection
 from dativo.targets.postgres._inspection import inspect
@@ -215,7 +215,7 @@ class PostgresWriter:
         name = self._table_name(stream)
         kept = self._ledger.tables.get(stream)
         columns = {} if kept is None else kept.columns
-        relation = describe(connection, [name]).get(name)
+        relation = self._found(connection, name)
         table = StreamTable(connection, configured, name, columns, relation, serial=self._serial())
         self._tables[stream] = table
         self._relations[name] = "r"
@@ -231,13 +231,17 @@ class PostgresWriter:
             self._keep(stream, quarantine)
         mode = self._catalog.streams[stream].write_mode if stream in self._catalog.streams else "append"
         configured = ConfiguredStream(stream, "overwrite" if mode == "overwrite" else "append")
-        relation = describe(connection, [quarantine]).get(quarantine)
+        relation = self._found(connection, quarantine)
         table = StreamTable(
             connection, configured, quarantine, QUARANTINE_COLUMNS, relation, serial=self._serial(), extra_sql=QUARANTINE_ID
         )
         self._quarantines[stream] = table
         self._relations[quarantine] = "r"
         return table
+
+    def _found(self, connection: Connection, name: str) -> Relation | None:
+        """The relation, looked up only where there was one when the run began: the commit finds out whether that still holds."""
+        return describe(connection, [name]).get(name) if name in self._relations else None
 
     def _serial(self) -> int:
         return len(self._tables) + len(self._quarantines)
