@@ -73,6 +73,7 @@ def moment(row: Row) -> dt.datetime:
 def merged(before: list[Row], rows: list[Row], stream: ConfiguredStream) -> list[Row]:
     there = {key(row): row for row in before}
     best: dict[tuple[Any, ...], Row] = {}
+    versions = {key(row): row["_dativo_version"] for row in rows}
     for row in rows:
         old = best.get(key(row))
         if old is None or not stream.cursor or moment(row) >= moment(old):
@@ -82,6 +83,8 @@ def merged(before: list[Row], rows: list[Row], stream: ConfiguredStream) -> list
             there.pop(name, None)
             if not (stream.deletes == "hard" and row["gone"]):
                 there[name] = dict(row)
+        if name in there:
+            there[name]["_dativo_version"] = versions[name]
     return list(there.values())
 
 
@@ -90,9 +93,12 @@ def told(before: list[Row], rows: list[Row], stream: ConfiguredStream) -> list[R
     after = [dict(row) for row in before]
     if stream.cursor:
         rows = sorted(rows, key=moment)
-    latest = {key(row): moment(row) for row in after if row["_dativo_valid_to"] is None}
+    opened = {key(row): row for row in after if row["_dativo_valid_to"] is None}
+    late: list[Row] = []
+    latest = {name: moment(row) for name, row in opened.items()}
     for row in rows:
         if stream.cursor and moment(row) < latest.get(key(row), moment(row)):
+            late.append(row)
             continue
         since = (row["at"] if stream.cursor else None) or ...
         current = next((old for old in after if key(old) == key(row) and old["_dativo_valid_to"] is None), None)
@@ -104,6 +110,9 @@ def told(before: list[Row], rows: list[Row], stream: ConfiguredStream) -> list[R
             current["_dativo_valid_to"] = since
         if not deleted:
             after.append({**row, "_dativo_valid_from": since, "_dativo_valid_to": None})
+    for row in late:
+        if opened[key(row)]["_dativo_valid_to"] is None:
+            opened[key(row)]["_dativo_version"] = row["_dativo_version"]
     return after
 
 

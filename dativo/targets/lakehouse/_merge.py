@@ -19,6 +19,8 @@ import pyarrow as pa
 from dativo_protocols.errors import ConfigError, TargetError
 from dativo_sdk import ConfiguredStream
 
+from dativo import _compute as pc
+from dativo._exact_text import is_json
 from dativo._names import DELETED_AT, EXTRA, OWN_COLUMNS, VALID_TO, VERSION
 
 __all__ = ["Columns", "Merge"]
@@ -262,33 +264,48 @@ class Merge:
         self._connection.close()
 
     def _merge(self, part: str) -> None:
-        """Of each key, the new row with the greatest cursor, the last of equals, if none that is there has a greater one."""
-        old, new = f"t{self._step}", f"n{self._step}"
-        keys = ", ".join(self._keys)
+        """Of each key, the new row with the greatest cursor, the last of equals, if none that is there has a greater one.
+
+        The row that stays gets the version that the key came with last: the source still has it.
+        """
+        step, keys = self._step, ", ".join(self._keys)
+        old, new, best, won = f"t{step}", f"n{step}", f"best{step}", f"best{step}"
         order = "pos DESC" if self._columns.cursor is None else "c DESC NULLS LAST, pos DESC"
+        chosen = "*"
+        if self._columns.version is not None:
+            chosen = (
+                f"* REPLACE (last_value(ver) OVER (PARTITION BY {keys} ORDER BY pos "
+                f"ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS ver)"
+            )
         self._run(
-            f"CREATE TABLE best{self._step} AS SELECT * FROM s WHERE {part} "
+            f"CREATE TABLE {best} AS SELECT {chosen} FROM s WHERE {part} "
             f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1"
         )
-        best = f"best{self._step}"
+        renewed = old_version = ""
         if self._columns.cursor is not None:
+            won = f"won{step}"
             self._run(
-                f"CREATE TABLE won{self._step} AS SELECT b.* FROM {best} AS b LEFT JOIN (SELECT {keys}, max(c) AS c, true "
-                f"AS m FROM "
-                f"(SELECT {keys}, c FROM {old} UNION ALL SELECT {keys}, c FROM {new}) GROUP BY {keys}) AS o ON "
-                f"{self._same('o', 'b')} "
-                f"WHERE o.m IS NULL OR o.c IS NULL OR (b.c IS NOT NULL AND b.c >= o.c)"
+                f"CREATE TABLE {won} AS SELECT b.* FROM {best} AS b LEFT JOIN (SELECT {keys}, max(c) AS c, true AS m FROM "
+                f"(SELECT {keys}, c FROM {old} UNION ALL SELECT {keys}, c FROM {new}) GROUP BY {keys}) AS o "
+                f"ON {self._same('o', 'b')} WHERE o.m IS NULL OR o.c IS NULL OR (b.c IS NOT NULL AND b.c >= o.c)"
             )
-            self._run(f"DROP TABLE {best}")
-            best = f"won{self._step}"
+            if self._columns.version is not None:
+                renewed = f"LEFT JOIN {best} AS l ON {self._same('o', 'l')}"
+                old_version = "REPLACE (coalesce(l.ver, o.ver) AS ver"
         self._step += 1
         stays = "NOT d" if self._stream.deletes == "hard" else "true"
-        self._run(f"CREATE TABLE t{self._step} AS SELECT o.* FROM {old} AS o ANTI JOIN {best} AS b ON {self._same('o', 'b')}")
+        lost = f"ANTI JOIN {won} AS b ON {self._same('o', 'b')}"
+        old_change = f"{old_version}, coalesce(l.ver, o.renewed) AS renewed)" if renewed else ""
+        new_change = f"{old_version})" if renewed else ""
         self._run(
-            f"CREATE TABLE n{self._step} AS SELECT o.* FROM {new} AS o ANTI JOIN {best} AS b ON {self._same('o', 'b')} "
-            f"UNION ALL SELECT *, NULL, NULL, false FROM {best} WHERE {stays}"
+            f"CREATE TABLE t{self._step} AS SELECT o.* {old_change} FROM (SELECT o.* FROM {old} AS o {lost}) AS o {renewed}"
         )
-        self._run(f"DROP TABLE {best}")
+        self._run(
+            f"CREATE TABLE n{self._step} AS SELECT o.* {new_change} FROM (SELECT o.* FROM {new} AS o {lost}) AS o {renewed} "
+            f"UNION ALL SELECT *, NULL, NULL, false FROM {won} WHERE {stays}"
+        )
+        for table in {best, won}:
+            self._run(f"DROP TABLE {table}")
 
     def _append(self, part: str) -> None:
         old, new = f"t{self._step}", f"n{self._step}"
@@ -342,6 +359,12 @@ class Merge:
             if self._columns.cursor
             else f"PARTITION BY {keys} ORDER BY turn, row"
         )
+        # Rows that are too late change nothing but the version: the source still has the open row.
+        self._run(
+            f"CREATE TABLE late AS SELECT {', '.join(f's.{key}' for key in self._keys)}, arg_max(s.ver, s.pos) AS ver "
+            f"FROM s {join} WHERE {part} AND {late} GROUP BY ALL"
+        )
+        last = "CASE WHEN h.row IS NOT NULL AND h.ended IS NULL THEN coalesce(l.ver, h.last) ELSE h.last END"
         since = self._since()
         self._run(
             f"CREATE TABLE story AS WITH u AS (SELECT * FROM opened UNION ALL {coming}), "
@@ -357,19 +380,20 @@ class Merge:
             f"SELECT *, {since} AS since, lead({since}) OVER ({order}) AS ended FROM renewed WHERE tells"
         )
         self._step += 1
+        renewed = f"LEFT JOIN late AS l ON {self._same('o', 'l')}"
         self._run(
-            f"CREATE TABLE t{self._step} AS SELECT o.* REPLACE (coalesce(h.ended, o.ended) AS ended, coalesce(h.last, "
-            f"o.ver) AS ver, "
-            f"coalesce(h.last, o.renewed) AS renewed) FROM {old} AS o LEFT JOIN (FROM story WHERE file >= 0) AS h "
-            f"ON h.file = o.file AND h.row = o.row"
+            f"CREATE TABLE t{self._step} AS SELECT o.* REPLACE (coalesce(h.ended, o.ended) AS ended, "
+            f"coalesce({last}, o.ver) AS ver, coalesce({last}, o.renewed) AS renewed) FROM {old} AS o "
+            f"LEFT JOIN (FROM story WHERE file >= 0) AS h ON h.file = o.file AND h.row = o.row {renewed}"
         )
         self._run(
-            f"CREATE TABLE n{self._step} AS SELECT o.* REPLACE (coalesce(h.ended, o.ended) AS ended, coalesce(h.last, "
-            f"o.ver) AS ver) "
-            f"FROM {new} AS o LEFT JOIN (FROM story WHERE file < 0 AND turn = 0) AS h ON h.row = o.pos "
+            f"CREATE TABLE n{self._step} AS SELECT o.* REPLACE (coalesce(h.ended, o.ended) AS ended, "
+            f"coalesce({last}, o.ver) AS ver) FROM {new} AS o "
+            f"LEFT JOIN (FROM story WHERE file < 0 AND turn = 0) AS h ON h.row = o.pos {renewed} "
             f"UNION ALL SELECT s.* REPLACE (h.last AS ver), h.since, h.ended, false FROM s JOIN "
             f"(FROM story WHERE turn = 1 AND NOT d) AS h ON h.row = s.pos"
         )
+        self._run("DROP TABLE late")
         self._run("DROP TABLE opened")
         self._run("DROP TABLE story")
 
@@ -488,11 +512,16 @@ def _orders(column: pa.Field) -> bool:
 
 
 def _marks(batch: pa.RecordBatch, mark: str | None) -> pa.Array:
-    """Rows that are deleted at the source: the mark is neither null nor false."""
+    """Rows that are deleted at the source: the mark is neither null nor false, JSON's own included."""
     if mark is None:
         return pa.array([False]).take(pa.array([0] * batch.num_rows, pa.int32()))
     array = batch.column(mark)
-    return array.fill_null(False) if pa.types.is_boolean(array.type) else array.is_valid()
+    if pa.types.is_boolean(array.type):
+        return array.fill_null(False)
+    if is_json(batch.schema.field(mark)):
+        said = pc.is_in(pc.utf8_trim_whitespace(array), value_set=pa.array(["false", "null"]))
+        return pc.and_(array.is_valid(), pc.invert(said))
+    return array.is_valid()
 
 
 def _present(batch: pa.RecordBatch, name: str | None) -> pa.Array:

@@ -18,7 +18,6 @@ from dativo.targets.lakehouse._change import Source, TableChange
 from dativo.targets.lakehouse._files import Budget, FileSet
 from dativo.targets.lakehouse._format import DataFile, Format, Snapshot
 from dativo.targets.lakehouse._merge import Columns, Merge
-from dativo.targets.lakehouse._rejects import ids_of
 from dativo.targets.lakehouse._rows import fits, read_rows
 
 __all__ = ["Planner", "rebased"]
@@ -109,30 +108,27 @@ class Planner:
 
     def _without(self, change: TableChange, base: Snapshot | None, *, stale: bool) -> TableChange:
         """A quarantine without the rows that are taken out."""
-        wanted = set(change.taken_out)
-        live = () if base is None else tuple(base.files)
+        wanted = pa.array(sorted(set(change.taken_out)), pa.utf8())
+        found = 0
         removed: list[str] = []
         added = self._fitting(change)
-        seen: dict[str, int] = {}
         if base is not None:
-            for file in live:
-                ids = [each for batch in self._live_rows(change, base, file, change.schema.names) for each in ids_of(batch, seen)]
-                stays = pa.array([each not in wanted for each in ids])
-                wanted.difference_update(ids)
-                if pc.all(stays).as_py() and not stale:
+            for file in base.files:
+                ids = self._live_rows(change, base, file, ["id"])
+                there = sum(pc.sum(pc.is_in(batch.column(0), value_set=wanted)).as_py() or 0 for batch in ids)
+                found += there
+                if not there and not stale:
                     continue
                 removed.append(file.path)
                 with self._files(change, base) as files:
-                    start = 0
                     for batch in self._live_rows(change, base, file, change.schema.names):
-                        files.write(batch.filter(stays.slice(start, batch.num_rows)))
-                        start += batch.num_rows
+                        files.write(batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=wanted))))
                     added += files.finish()
-        if wanted:
+        if found < len(wanted):
             raise TargetError(
-                f"{len(wanted)} rows to be taken out of the quarantine `{change.table}` are not there",
+                f"{len(wanted) - found} rows to be taken out of the quarantine `{change.table}` are not there",
                 hint="another replay has taken them: list the quarantine again",
-                facts={"stream": str(change.stream.id), "rows": len(wanted)},
+                facts={"stream": str(change.stream.id), "rows": len(wanted) - found},
             )
         return replace(change, added=tuple(added), removed=tuple(removed))
 

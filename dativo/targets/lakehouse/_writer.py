@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -12,11 +14,12 @@ from dativo_protocols import Batch, Rejects, StreamId
 from dativo_protocols.errors import DativoError, TargetError
 from dativo_sdk import ConfiguredStream, Inspection, JobKey, Receipt, SchemaChange, TableInfo, WriteCatalog, WriteMode
 
+from dativo import _compute as pc
 from dativo._faults import fault_point
 from dativo.targets.lakehouse._change import TableChange
 from dativo.targets.lakehouse._config import LakehouseConfig
 from dativo.targets.lakehouse._files import Budget, FileName
-from dativo.targets.lakehouse._format import Format, Mark, Snapshot, TableCommit
+from dativo.targets.lakehouse._format import DataFile, Format, Mark, Snapshot, TableCommit
 from dativo.targets.lakehouse._ledger import Ledger
 from dativo.targets.lakehouse._log import JobLog, Record, job_app, last_record
 from dativo.targets.lakehouse._plan import Planner, rebased
@@ -52,6 +55,8 @@ class LakehouseWriter:
         # Paths of files that no commit has named yet.
         self._handed: list[str] = []
         self._decided = False
+        token = secrets.token_hex(6)
+        self._reject_ids = (f"{token}-{number}" for number in count())
         self._applying: tuple[int, int] | None = None
 
     def _open(self, config: Mapping[str, Any]) -> tuple[Format, LakehouseConfig]:
@@ -105,7 +110,7 @@ class LakehouseWriter:
     def write_rejects(self, rejects: Rejects) -> None:
         """Stages rejected rows; see `Quarantining`."""
         with self._working():
-            self._quarantine(rejects.stream).accept(quarantine_rows(rejects, self._catalog.run_id, _now()))
+            self._quarantine(rejects.stream).accept(quarantine_rows(rejects, self._catalog.run_id, _now(), self._reject_ids))
 
     def activate_version(self, stream: StreamId, version: int) -> None:
         """Stages that other versions' rows are obsolete; see `Versioning`."""
@@ -129,10 +134,16 @@ class LakehouseWriter:
             base = None if name is None else table_format.load(name)
         if base is None:
             return
-        seen: dict[str, int] = {}
-        for file in base.files:
-            for batch in read_rows(table_format, file, [base.schema], QUARANTINE.names, stream, base):
-                yield replay_rows(batch, seen)
+
+        def rows(file: DataFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+            return read_rows(table_format, file, [base.schema], columns, stream, base)
+
+        def begins(file: DataFile) -> int:
+            found = [pc.min(batch.column(0).cast(pa.int64())).as_py() for batch in rows(file, ["loaded_at"])]
+            return min((each for each in found if each is not None), default=0)
+
+        for file in sorted(base.files, key=begins):
+            yield from map(replay_rows, rows(file, QUARANTINE.names))
 
     def remove_rejects(self, stream: StreamId, ids: Sequence[str]) -> None:
         """Stages that quarantined rows go; see `Replaying`."""
