@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dativo_engines import DecodeOptions, Engine, EngineOptions, Redactor
+from dativo_protocols import StreamId
 from dativo_protocols.errors import DativoError, StateError
 from dativo_sdk import WriteCatalog, Writer
 
@@ -93,8 +94,7 @@ class Attempts:
 
     def _move(self, writer: Writer, plan: ReadPlan, attempt: AttemptReport) -> None:
         job = self._job
-        run_id = self._report.run_id if attempt.number == 1 else f"{self._report.run_id}.{attempt.number}"
-        catalog = WriteCatalog(job.key, run_id)
+        catalog = self._write_catalog(attempt)
         self._progress.phase("starting")
         committed = writer.initialize(job.target_config, catalog)
         attempt.state_after = committed
@@ -104,21 +104,7 @@ class Attempts:
             self._report.state_before = state
         can = write_modes(writer)
         replaced = replaced_streams(job.job, self._rules, plan, can)
-        pipeline = Pipeline(
-            job.job,
-            self._rules,
-            writer,
-            catalog,
-            write_modes=can,
-            replaced=replaced,
-            contract=self._contract,
-            report=attempt,
-            progress=self._progress,
-            interruption=self._interruption,
-            committed=self._record,
-            committing=self._store.check,
-            log=self._log,
-        )
+        pipeline = self._pipeline(job.job, self._rules, writer, catalog, attempt, replaced)
         handed = handed_over(state, job.job, self._rules, plan, replaced)
         engine = self._engine(plan, attempt.number)
         with self._interruption.allowed:
@@ -133,6 +119,35 @@ class Attempts:
         if plan.catalog is None:
             for name in unread(self._rules, pipeline.streams):
                 self._warn(f"the connector sent nothing of stream `{name}`")
+
+    def _write_catalog(self, attempt: AttemptReport) -> WriteCatalog:
+        run_id = self._report.run_id if attempt.number == 1 else f"{self._report.run_id}.{attempt.number}"
+        return WriteCatalog(self._job.key, run_id)
+
+    def _pipeline(
+        self,
+        job: Job,
+        rules: StreamRules,
+        writer: Writer,
+        catalog: WriteCatalog,
+        attempt: AttemptReport,
+        replaced: frozenset[StreamId] = frozenset(),
+    ) -> Pipeline:
+        return Pipeline(
+            job,
+            rules,
+            writer,
+            catalog,
+            write_modes=write_modes(writer),
+            replaced=replaced,
+            contract=self._contract,
+            report=attempt,
+            progress=self._progress,
+            interruption=self._interruption,
+            committed=self._record,
+            committing=self._store.check,
+            log=self._log,
+        )
 
     def _planned(self) -> ReadPlan:
         """Asked of the connector once in a run."""

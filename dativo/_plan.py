@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,11 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 from dativo_engines import EngineOptions
-from dativo_protocols import AirbyteDecoder, Schema, SingerDecoder, StreamId
+from dativo_protocols import Schema, StreamId
 from dativo_protocols.errors import ConfigError, ContractError
 from dativo_sdk import ConfiguredStream, Inspecting, Inspection, TableInfo
 
+from dativo._announced import open_decoder, preamble
 from dativo._catalog_file import CatalogFile, read_catalog
 from dativo._connector import container_options
 from dativo._engines import discover_or_none, new_engine
@@ -180,41 +180,10 @@ def _catalog(job: ResolvedJob, config: Mapping[str, Any], log: Log, cache: Path)
 
 def _announced(job: ResolvedJob, read: ReadPlan) -> list[Schema]:
     """The schemas that a run would begin with: the decoder's own view of what the catalog says."""
-    if read.catalog is None:
-        return []
-    options: dict[str, Any] = {"nested": job.job.nested, "extra": job.job.extra, "threads": 1}
     with TemporaryFile() as file:
-        if job.connector.engine == "singer":
-            for stream in read.catalog.catalog.streams:
-                if stream.id in read.catalog.selected:
-                    file.write(_schema_line(stream))
-            file.seek(0)
-            singer = SingerDecoder(file.fileno(), fields=_lists(read.fields), types=_dicts(read.types), **options)
-            return [message for message in singer if isinstance(message, Schema)]
-        from dativo_engines.airbyte import configured_catalog
-
-        configured = configured_catalog(read.catalog)
-        fields = {stream: read.fields[str(stream)] for stream in configured.streams if str(stream) in read.fields}
-        types = {stream: dict(read.types[str(stream)]) for stream in configured.streams if str(stream) in read.types}
-        airbyte = AirbyteDecoder(
-            file.fileno(), catalog=configured.whole, fields={**fields, **configured.fields}, types=types, **options
-        )
-        return [message for message in airbyte if isinstance(message, Schema)]
-
-
-def _schema_line(stream: Any) -> bytes:
-    key = list(stream.primary_key)
-    line = {"type": "SCHEMA", "stream": stream.id.name, "schema": stream.json_schema, "key_properties": key}
-    cursor = {"bookmark_properties": list(stream.cursor)} if stream.cursor else {}
-    return json.dumps({**line, **cursor}).encode("utf-8", "surrogatepass") + b"\n"
-
-
-def _lists(fields: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    return {name: list(chosen) for name, chosen in fields.items()}
-
-
-def _dicts(types: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    return {name: dict(chosen) for name, chosen in types.items()}
+        file.write(preamble(job, read))
+        file.seek(0)
+        return [message for message in open_decoder(job, read, file.fileno(), threads=1) if isinstance(message, Schema)]
 
 
 def _table_names(messages: Sequence[Schema], inspection: Inspection) -> Mapping[StreamId, str]:

@@ -66,6 +66,7 @@ def execute(
     log: Log | None = None,
     cache_dir: str | Path | None = None,
     held: Callable[[], None] | None = None,
+    attempted_by: Callable[..., Attempts] = Attempts,
 ) -> Report:
     """Like `run`, for a job that is loaded (`dativo._job.load_job`): once the run is in the history, it does not raise.
 
@@ -74,6 +75,7 @@ def execute(
 
     Args:
         held: Called from the signal handler when a signal waits for a commit to end.
+        attempted_by: What an attempt does, with the arguments of `Attempts`.
 
     Raises:
         DativoError: The run could not start: the job is running already (exit code 75), or the state store cannot be used.
@@ -91,7 +93,7 @@ def execute(
             progress.run(run_id)
             report.started = time.time()
             store.begin_run(report)
-            attempts = Attempts(job, report, store, progress, interruption, log or _silent, cache_folder(cache_dir))
+            attempts = attempted_by(job, report, store, progress, interruption, log or _silent, cache_folder(cache_dir))
             _finish(report, attempts, lambda: _attempt(job, report, attempts, progress, interruption, log or _silent))
             report.sum_up()
             report.ended = time.time()

@@ -22,6 +22,7 @@ COMMANDS = (
     "read",
     "plan",
     "run",
+    "quarantine",
     "state",
     "runs",
     "connector",
