@@ -31,9 +31,7 @@ def connect(place: Place) -> ObjectStore:
         from obstore.exceptions import BaseError
         from obstore.store import AzureStore, GCSStore, S3Store
     except ImportError as error:
-        raise ConfigError(
-            "object stores need `obstore`, which is not installed", hint="pip install 'dativo[s3]'"
-        ) from error
+        raise ConfigError("object stores need `obstore`, which is not installed", hint="pip install 'dativo[s3]'") from error
     client = place.client
     options: dict[str, Any] = {
         "allow_http": client.get("allow_http", False),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,11 +19,13 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
+from dativo_protocols import Batch, StreamId
 from dativo_protocols.errors import ConfigError, TargetError
 from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
 from dativo_sdk.conformance import ORDERS, batch, rejects
 
 from dativo._dataset import Dataset, dataset
+from dativo.targets import _staging
 from dativo.targets._file_names import clean
 from dativo.targets._files import FilesWriter
 from dativo.targets._object_store import ObjectStore
@@ -28,6 +33,7 @@ from dativo.targets.arrow import ArrowWriter
 from dativo.targets.csv import CsvWriter
 from dativo.targets.jsonl import JsonLinesWriter
 from dativo.targets.parquet import ParquetWriter
+from tests.project import Project
 from tests.servers.proxy import proxy
 from tests.servers.seaweedfs import S3Server
 
@@ -302,3 +308,57 @@ def test_a_server_killed_in_the_midst_of_a_run_and_started_again(bucket: Config,
         writer.write_batch(noise(100_000, 1000))
         writer.commit(b"101000", final=True)
     assert sorted(ids(bucket)) == [0, *range(101_000)]
+
+
+def test_rows_that_wait_on_a_disk_are_gone_afterwards(bucket: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_staging, "BUFFERED_BYTES", 1 << 20)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    streams = [StreamId(f"s{number}") for number in range(12)]
+    with opened(bucket) as writer:
+        for start in range(0, 5000, 1000):
+            for stream in streams:
+                rows = noise(1000, start)
+                writer.write_batch(Batch(stream, rows.data, rows.rows, rows.nbytes))
+        assert [path for path in tmp_path.rglob("*.arrow") if path.stat().st_size]
+        writer.commit(b"1", final=True)
+    assert list(tmp_path.iterdir()) == []
+    data = committed(bucket)
+    assert all(data.to_arrow(stream)["id"].to_pylist() == list(range(5000)) for stream in streams)
+
+
+def test_a_directory_of_a_dead_run_is_removed_and_one_of_a_living_run_is_not(
+    bucket: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living, later = store(bucket), store(bucket)
+    (tmp_path / f"dativo-rows-{os.getuid()}-dead").mkdir()
+    first = living.scratch()
+    assert {first, later.scratch()} == set(tmp_path.iterdir())
+    living.close()
+    later.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_jobs_say_by_their_exit_code_what_is_wrong(project: Project, bucket: Config, s3: S3Server) -> None:
+    messages = project.folder / "messages"
+    lines: list[Any] = [
+        {"type": "SCHEMA", "stream": "orders", "key_properties": [], "schema": {"properties": {"id": {"type": "integer"}}}},
+        *({"type": "RECORD", "stream": "orders", "record": {"id": number}} for number in range(3)),
+        {"type": "STATE", "value": {"at": 3}},
+    ]
+    messages.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    tap = project.folder / "replay"
+    tap.write_text(f"#!/bin/sh\nexec cat {messages}\n")
+    tap.chmod(0o755)
+
+    def run(code: int, **change: Any) -> str:
+        config = bucket | {"storage_options": bucket["storage_options"] | change}
+        job = {"source": {"connector": f"singer:{tap}", "discover": False}, "target": {"connector": "parquet", "config": config}}
+        (project.folder / "job.yaml").write_text(json.dumps({"name": "shop", "retry": {"attempts": 1}, **job}))
+        return project.dativo("run", "job.yaml", "--json", code=code)
+
+    run(0)
+    assert ids(bucket) == [0, 1, 2]
+    assert "wrong-and-secret" not in run(20, secret_access_key="wrong-and-secret")
+    run(75, endpoint="http://127.0.0.1:1", max_retries=0)
