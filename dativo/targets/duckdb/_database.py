@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,6 +114,8 @@ class Database:
             "default_block_size": str(_BLOCK if columns * _BLOCK <= _MEMORY else _SMALL_BLOCK),
         }
         with failures(self.path, f"open `{self.path}`"):
+            if not self.path.exists():
+                self._make(settings)
             self._connection = duckdb.connect(str(self.path), config=settings)
             self.is_open = True
             self.run("SET TimeZone = 'UTC'")
@@ -160,8 +163,26 @@ class Database:
                 self.run(f"SET disabled_compression_methods = {literal(disabled)}")
             self._disabled = disabled
 
+    def _make(self, settings: dict[str, str | bool | int | float | list[str]]) -> None:
+        """Makes the file, whole or not at all: one that a killed process has only begun is none that DuckDB would open."""
+        import duckdb
+
+        new = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
+        duckdb.connect(str(new), config=settings).close()
+        try:
+            os.link(new, self.path)
+            new.unlink()
+        except (FileExistsError, FileNotFoundError):
+            # Somebody else has made it meanwhile.
+            new.unlink(missing_ok=True)
+        except OSError:
+            # No links here.
+            os.replace(new, self.path)
+
     def _remove_spilled(self) -> None:
         """Removes what killed processes have spilled to disk: DuckDB leaves it, and nobody else can have the file open now."""
+        for new in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.new"):
+            new.unlink(missing_ok=True)
         for file in self.path.with_name(f"{self.path.name}.tmp").glob("duckdb_temp_*"):
             if not file.name.startswith(f"duckdb_temp_{os.getpid()}_"):
                 file.unlink(missing_ok=True)
