@@ -38,6 +38,7 @@ class Place:
     kind: str
     uri: str
     opened: list[StateBackend] = field(default_factory=list)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def backend(self) -> StateBackend:
         self.opened.append(open_backend(Location.parse(self.uri)))
@@ -55,7 +56,10 @@ class Place:
         """Another process, with `open_store` in scope."""
         environment = os.environ | {"DATIVO_STATE": self.uri}
         command = [sys.executable, "-c", f"from dativo.state._open import open_store\n{code}"]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+        self.started.append(process)
+        return process
 
     def pause(self, pid: int, job: JobKey) -> None:
         """Stops the process that has the job's lease right after it renewed it: within a write it would block others."""
@@ -67,9 +71,15 @@ class Place:
         os.kill(pid, signal.SIGSTOP)
 
     def close(self) -> None:
-        """Closes all that were opened here."""
+        """Closes all that were opened here, and ends all that were started, stopped ones too."""
         for backend in self.opened:
             backend.close()
+        for process in self.started:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
 
 @pytest.fixture(scope="session")
@@ -85,10 +95,15 @@ def postgres() -> Iterator[Server]:
 
 
 @pytest.fixture
-def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Place]:
-    """Makes an empty place of a kind."""
+def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Place]]:
+    """Makes an empty place of a kind, closed at the end."""
+    places: list[Place] = []
 
     def made(kind: str) -> Place:
+        places.append(at(kind))
+        return places[-1]
+
+    def at(kind: str) -> Place:
         if kind == "sqlite":
             return Place(kind, f"sqlite://{tmp_path / 'state.sqlite'}")
         if kind == "file":
@@ -101,20 +116,18 @@ def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str],
         server = request.getfixturevalue("postgres")
         return Place(kind, f"postgresql://{server.user}@127.0.0.1:{server.port}/postgres?schema=s{secrets.token_hex(6)}")
 
-    return made
+    yield made
+    for place in places:
+        place.close()
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, new_place: Callable[[str], Place]) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, new_place: Callable[[str], Place]) -> Place:
     """An empty place of each kind."""
-    made = new_place(request.param)
-    yield made
-    made.close()
+    return new_place(request.param)
 
 
 @pytest.fixture(params=SHARED)
-def shared(request: pytest.FixtureRequest, new_place: Callable[[str], Place]) -> Iterator[Place]:
+def shared(request: pytest.FixtureRequest, new_place: Callable[[str], Place]) -> Place:
     """An empty place of each kind that several machines can reach."""
-    made = new_place(request.param)
-    yield made
-    made.close()
+    return new_place(request.param)

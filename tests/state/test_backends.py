@@ -173,7 +173,6 @@ def test_a_writer_killed_in_the_middle_leaves_a_whole_store(place: Place) -> Non
         process.send_signal(signal.SIGKILL)
         said += 1 + len([line for line in process.stdout.read().split("\n") if line])
         process.wait()
-        process.stdout.close()
         with place.store() as store:
             history = store.history(JOB)
             assert history[0].seq >= said

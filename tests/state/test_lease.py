@@ -86,7 +86,7 @@ def test_the_lease_of_a_killed_process_of_this_machine_is_free_at_once(shared: P
     with pytest.raises(DativoError, match="is running already"):
         lock(shared).__enter__()
     process.kill()
-    process.communicate()
+    process.wait()
     with lock(shared) as second:
         assert second.token == 2
 
