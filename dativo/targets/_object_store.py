@@ -20,8 +20,8 @@ from dativo_sdk import JobKey
 from dativo._faults import fault_point
 from dativo.objectstore import connect, failures, read_place, refused
 
-PART_BYTES = 8 << 20
-"""Parts of an upload: S3 wants 5 MiB at least and takes 10,000, so that a file may have 80 GB."""
+PART_BYTES = 6 << 20
+"""Parts of an upload: S3 wants 5 MiB at least and takes 10,000, so that a file may have 60 GB."""
 
 PARTS_AT_ONCE = 2
 READERS = 8
@@ -31,14 +31,15 @@ PUT_ATTEMPTS = 3
 class ObjectSink:
     """A file on its way up, part by part while it is written; see `Sink`. It is there only when `settle` returns."""
 
-    def __init__(self, store: Any, path: str, url: str) -> None:
+    def __init__(self, owner: ObjectStore, store: Any, path: str) -> None:
         import obstore
 
         self.path = path
-        self._url = url
+        self._owner = owner
+        self._url = owner.location
         self._writer: Any = obstore.open_writer(store, path, buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
         self._store = store
-        self.stream = pa.BufferedOutputStream(pa.PythonFile(_Upload(self._writer, url), "w"), 1 << 20)
+        self.stream = pa.BufferedOutputStream(pa.PythonFile(_Upload(self._writer, self._url), "w"), 1 << 20)
 
     def close(self) -> int:
         nbytes = int(self.stream.tell())
@@ -54,12 +55,19 @@ class ObjectSink:
         import obstore
 
         writer, self._writer = self._writer, None
-        with suppress(Exception):
+        if self._owner.unreachable:
+            return
+        try:
             if writer is not None:
                 # obstore's way to abort an upload: leave its context by an error.
                 writer.__exit__(TargetError, None, None)
             else:
                 obstore.delete(self._store, self.path)
+        except FileNotFoundError:
+            pass
+        except Exception:
+            # It was tried for long enough; the next run deletes what is left.
+            self._owner.unreachable = True
 
 
 class _Upload:
@@ -131,7 +139,11 @@ class _Download:
 
 
 class ObjectStore:
-    """See `Store`."""
+    """See `Store`.
+
+    Attributes:
+        unreachable: Something could not be removed, so the rest is not tried: a run that fails ends soon.
+    """
 
     fenced = True
     open_files = 6
@@ -142,6 +154,7 @@ class ObjectStore:
         self.location = place.url
         self._store = connect(place)
         self._scratch: tuple[Path, int] | None = None
+        self.unreachable = False
 
     def locate(self, path: str) -> str:
         return f"{self.location}/{path}"
@@ -238,7 +251,7 @@ class ObjectStore:
 
     def open_new(self, directory: str, name: Callable[[], str]) -> ObjectSink:
         # The run's generation is in the name, so that it is nobody else's.
-        return ObjectSink(self._store, f"{directory}/{name()}", self.location)
+        return ObjectSink(self, self._store, f"{directory}/{name()}")
 
     def settle(self, directories: Iterable[str]) -> None:
         """A bucket has no directories."""

@@ -18,6 +18,7 @@ class Proxy:
         cut: While it is true, connections are closed as soon as they are made.
         lose_answer_to: The answer to the next request that begins so is not passed on: the connection is closed instead.
         lost: How many answers were lost.
+        refused: How many connections were closed because of `cut`.
     """
 
     def __init__(self, upstream: int) -> None:
@@ -27,6 +28,7 @@ class Proxy:
         self.cut = False
         self.lose_answer_to: bytes | None = None
         self.lost = 0
+        self.refused = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -49,6 +51,7 @@ class Proxy:
             except OSError:
                 return
             if self.cut:
+                self.refused += 1
                 client.close()
                 continue
             server = socket.create_connection(("127.0.0.1", self._upstream))

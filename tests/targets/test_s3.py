@@ -276,6 +276,18 @@ def test_a_network_that_is_cut_fails_the_run_and_the_next_one_goes_on(s3: S3Serv
     assert len(list(store(bucket).data_files())) == 2
 
 
+def test_a_run_that_fails_for_want_of_a_network_does_not_try_to_remove_each_of_its_files(s3: S3Server, bucket: Config) -> None:
+    with proxy(s3.port) as network:
+        config = through(bucket, network.port, max_retries=1)
+        with opened(config | {"file_size_bytes": 1}) as writer:
+            for number in range(20):
+                writer.write_batch(batch({"id": [number], f"column{number}": ["ends the file before"]}))
+            writer._staging.finish(writer._staging._lanes)
+            network.cut = True
+            network.break_connections()
+        assert 0 < network.refused < 10
+
+
 def test_a_connection_that_breaks_is_tried_again_unnoticed(s3: S3Server, bucket: Config) -> None:
     with proxy(s3.port) as network, opened(through(bucket, network.port)) as writer:
         for number in range(5):
