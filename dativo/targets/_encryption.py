@@ -118,7 +118,7 @@ class Encryption:
             TargetError: The KMS cannot be reached, or refuses.
         """
         from dativo.keys._keyring import Purpose
-        from dativo.keys._parquet import encryption_properties
+        from dativo.keys.parquet import encryption_properties
 
         if not isinstance(stream, NamedStream):
             raise TypeError("the stream of an `EncryptedStore` is a `NamedStream`")
@@ -127,7 +127,8 @@ class Encryption:
         columns = {footer_key: list(schema.names)} if table in self._quarantines else self._columns(table, schema.names)
         purpose = Purpose(table, stream.path, columns)
         plaintext_footer = self._config.plaintext_footer
-        own = {} if list(columns) == [footer_key] else columns
+        # With a plaintext footer and one key for everything, pyarrow needs the key for the names of columns too.
+        own = {} if list(columns) == [footer_key] and not plaintext_footer else columns
         return encryption_properties(self._keys, purpose, footer_key, own, plaintext_footer=plaintext_footer)
 
     def close(self) -> None:
@@ -173,7 +174,7 @@ def open_parquet(
     if file.reading.get("encryption") is None:
         return pq.ParquetFile(source, pre_buffer=pre_buffer)
     from dativo.keys._keyring import Purpose
-    from dativo.keys._parquet import decryption_properties
+    from dativo.keys.parquet import decryption_properties
 
     purpose = Purpose(file.path.split("/")[0], file.path, list(columns))
     keys = decryption_properties(_with_keys(store, file).keys, purpose)

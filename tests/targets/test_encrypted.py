@@ -23,7 +23,7 @@ import dativo
 from dativo._dataset import Dataset
 from dativo.keys import open_keyring
 from dativo.keys._local import add_key
-from dativo.keys._parquet import decryption_properties, footer_key
+from dativo.keys.parquet import decryption_properties, footer_key
 from dativo.targets import _staging
 from dativo.targets._encryption_spill import SpillCipher
 from dativo.targets._files import FilesWriter
@@ -123,7 +123,7 @@ def leaks(folder: Path, mark: str = MARK) -> list[str]:
     leaking = []
     for path in found:
         with suppress(OSError):
-            if mark.encode() in path.read_bytes():
+            if mark.encode("latin-1") in path.read_bytes():
                 leaking.append(str(path))
     return leaking
 
@@ -357,16 +357,26 @@ def test_after_rotation_new_files_have_the_new_version_and_old_ones_are_read(tmp
     assert versions == {("r1", "1"), ("r2", "2")}
 
 
-def test_a_plaintext_footer_shows_names_and_counts_and_no_values(tmp_path: Path, by_column: dict[str, Any]) -> None:
-    (file,) = load(tmp_path / "out", {**by_column, "plaintext_footer": True})
+@pytest.mark.parametrize("by_columns", [True, False])
+def test_a_plaintext_footer_shows_names_and_counts_and_no_values(
+    tmp_path: Path, keys: dict[str, Any], by_column: dict[str, Any], by_columns: bool
+) -> None:
+    encryption = {**(by_column if by_columns else keys), "plaintext_footer": True}
+    number = 7_164_923_518_264
+    with opened(tmp_path / "out", encryption) as target:
+        send(target, pa.record_batch({"id": [number] * 3, "email": [MARK] * 3, "age": [1, 2, 3]}))
+        target.commit(b"", final=True)
+    (file,) = read(tmp_path / "out", keys).files("users")
     with pq.ParquetFile(file) as parquet:
         assert parquet.schema_arrow.names == ["id", "email", "age"]
         assert parquet.metadata.num_rows == 3
         for column in ("id", "email"):
             with pytest.raises(OSError, match="decrypt"):
                 parquet.read([column])
+    # Nor in statistics: pyarrow itself cannot be asked for those without the key, it ends the process.
+    assert leaks(tmp_path, number.to_bytes(8, "little").decode("latin-1")) == []
     assert leaks(tmp_path) == []
-    assert read(tmp_path / "out", by_column).to_arrow("users").to_pylist() == rows().to_pylist()
+    assert read(tmp_path / "out", encryption).to_arrow("users")["id"].to_pylist() == [number] * 3
 
 
 def test_pyarrow_alone_reads_a_file_with_the_same_keys(tmp_path: Path, by_column: dict[str, Any]) -> None:
@@ -540,8 +550,12 @@ class EncryptedCase(WriterCase):
         return data.quarantine(table.removesuffix("__quarantine")).to_arrow() if table.endswith("__quarantine") else None
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=str)
-@pytest.mark.parametrize("writer", [ParquetWriter, ArrowWriter])
+KIT = [(check, ParquetWriter) for check in CHECKS] + [
+    (check, ArrowWriter) for check in CHECKS if str(check).startswith(("every_type", "rejected", "overwrite", "a_column_widens"))
+]
+
+
+@pytest.mark.parametrize(("check", "writer"), KIT, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_conformance(check: Check, writer: type[FilesWriter], tmp_path: Path, keys: dict[str, Any]) -> None:
     column_keys = {"column_keys": {"pii": ["id?", "name?", "value?"]}, "quarantine_key": "pii"}
     run_check(check, EncryptedCase(writer, {**keys, **(column_keys if writer is ParquetWriter else {})}), tmp_path)

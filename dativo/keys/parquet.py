@@ -15,6 +15,8 @@ from dativo_protocols.errors import TargetError
 from dativo.keys._keyring import Keyring, Purpose
 from dativo.keys._packages import package
 
+__all__ = ["decryption_properties", "encryption_properties", "footer_key"]
+
 KEY_BITS = 256
 
 
