@@ -90,6 +90,13 @@ def test_integers_without_a_sign_have_room(bench: Postgres) -> None:
     assert list(bench.rows(order="c0")[0].values()) == largest
 
 
+def test_decimals_beyond_38_digits(bench: Postgres) -> None:
+    values = [Decimal("9" * 70 + "." + "9" * 6), Decimal("-0.000001"), None]
+    for _ in range(2):
+        bench.load(batch({"id": [1, 2, 3], "v": pa.array(values, pa.decimal256(76, 6))}), mode="merge", key=("id",))
+    assert bench.column("v") == values
+
+
 @pytest.mark.parametrize("load", ["append", "merge"])
 def test_a_character_0_is_refused_by_row_and_column(bench: Postgres, load: Any) -> None:
     with pytest.raises(ContractError) as caught:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 from dativo_protocols import StreamId
-from dativo_protocols.errors import ConfigError, TargetError
+from dativo_protocols.errors import ConfigError, ContractError, TargetError
 
 from dativo.targets.postgres._config import PostgresConfig
 from dativo.targets.postgres._failure import Place, failures
@@ -27,7 +27,6 @@ _SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "60000",
-    "client_connection_check_interval": "5s",
 }
 
 
@@ -81,6 +80,9 @@ class Connection:
         known = {name for (name,) in self.rows(f"SELECT name FROM pg_settings WHERE lower(name) IN ({names})", action)}
         calls = [f"set_config({literal(name)}, {literal(value)}, false)" for name, value in settings.items() if name in known]
         self.rows(f"SELECT {', '.join(calls)}", action)
+        # A long statement ends soon after its client has. Not every system can look for that, and those refuse it.
+        with contextlib.suppress(TargetError, ContractError):
+            self.run("SET client_connection_check_interval = '5s'", action)
 
     def rows(self, sql: str, action: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Runs a query, and gives its rows as Python values.
