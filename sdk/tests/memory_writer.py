@@ -106,7 +106,8 @@ class MemoryWriter:
         configured = self._stream(stream)
         old = () if before is None or configured.write_mode == "overwrite" else before.rows
         rows = (*old, *self.staged[stream])
-        return Table(self.schemas[stream], merged(rows, configured) if configured.write_mode == "merge" else rows)
+        schema = self.schemas[stream]
+        return Table(schema, merged(rows, schema, configured) if configured.write_mode == "merge" else rows)
 
     def _changes(self, stream: StreamId, before: Table | None) -> list[SchemaChange]:
         if before is None:
@@ -115,20 +116,33 @@ class MemoryWriter:
         return [SchemaChange(stream, "column", each.name, None, str(each.type)) for each in new]
 
 
-def merged(rows: tuple[dict[str, Any], ...], stream: ConfiguredStream) -> tuple[dict[str, Any], ...]:
+def merged(rows: tuple[dict[str, Any], ...], schema: pa.Schema, stream: ConfiguredStream) -> tuple[dict[str, Any], ...]:
     """Of each key the row with the greatest cursor, the last of equals; none where that one is to be removed."""
+    cursor = stream.cursor if stream.cursor in schema.names and orders(schema.field(stream.cursor)) else None
     best: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         key = tuple(row[column] for column in stream.primary_key)
-        if key not in best or rank(row, stream) >= rank(best[key], stream):
+        if key not in best or rank(row, cursor) >= rank(best[key], cursor):
             best[key] = row
     removing = stream.deletes == "hard" and stream.delete_mark is not None
-    return tuple(row for row in best.values() if not (removing and row.get(stream.delete_mark) not in (None, False)))
+    nothing = (None, False, "null", "false") if removing and is_json(schema, stream.delete_mark) else (None, False)
+    return tuple(row for row in best.values() if not (removing and row.get(stream.delete_mark) not in nothing))
 
 
-def rank(row: dict[str, Any], stream: ConfiguredStream) -> tuple[Any, ...]:
+def is_json(schema: pa.Schema, column: str | None) -> bool:
+    """Whether the column is JSON text: what says `null` or `false` in it is no mark."""
+    return column in schema.names and isinstance(schema.field(column).type, pa.BaseExtensionType)
+
+
+def orders(cursor: pa.Field) -> bool:
+    """Whether the column's values have an order to go by."""
+    kind = cursor.type
+    return not (isinstance(kind, pa.BaseExtensionType) or pa.types.is_binary(kind) or pa.types.is_nested(kind))
+
+
+def rank(row: dict[str, Any], cursor: str | None) -> tuple[Any, ...]:
     """The place of a row among those of its key: a null cursor is the smallest."""
-    value = None if stream.cursor is None else row.get(stream.cursor)
+    value = None if cursor is None else row.get(cursor)
     return (0,) if value is None else (1, value.encode() if isinstance(value, str) else value)
 
 
