@@ -296,8 +296,8 @@ class LakehouseWriter:
 
     def _apply_all(self, record: Record) -> None:
         assert self._format is not None  # noqa: S101
-        # The run that died has used low numbers for names of the same commit.
-        self._index = time.time_ns() // 1000
+        # Others who applied the same commit have used other numbers for names.
+        self._index = secrets.randbelow(10**15) + 10**6
         for change in record.changes:
             self._apply(record, change, self._format.load(change.table))
         self._drop_sources(record)
