@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ def open_store(project: str | Path | None = None) -> Store:
     location = find_location(project)
     if location is None:
         return Store(store_path(project))
-    return Store(lambda: open_backend(location), locks=state_dir(project) / "locks", lease_seconds=location.lease_seconds)
+    backend = _backend_of(location.scheme)
+    return Store(lambda: backend(location), locks=state_dir(project) / "locks", lease_seconds=location.lease_seconds)
 
 
 def open_backend(location: Location) -> StateBackend:
@@ -39,9 +41,13 @@ def open_backend(location: Location) -> StateBackend:
     Raises:
         ConfigError: There is no backend for its scheme, it lacks a package, or it does not take the URL.
     """
-    for point in entry_points(group=GROUP, name=location.scheme):
-        backend: StateBackend = point.load()(location)
+    return _backend_of(location.scheme)(location)
+
+
+def _backend_of(scheme: str) -> Callable[[Location], StateBackend]:
+    for point in entry_points(group=GROUP, name=scheme):
+        backend: Callable[[Location], StateBackend] = point.load()
         return backend
     known = sorted({point.name for point in entry_points(group=GROUP)})
-    hint = close_matches(location.scheme, known) or f"schemes: {', '.join(f'`{each}`' for each in known)}"
-    raise ConfigError(f"there is no state backend for `{location.scheme}:`", hint=hint)
+    hint = close_matches(scheme, known) or f"schemes: {', '.join(f'`{each}`' for each in known)}"
+    raise ConfigError(f"there is no state backend for `{scheme}:`", hint=hint)
