@@ -7,14 +7,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from dativo_sdk import Quarantining
+from dativo_sdk import Counting, Inspecting, Naming, Quarantining, Replaying, Versioning
 from dativo_sdk.conformance import CHECKS, Check, WriterCase, run_check
 
 from dativo.targets.duckdb import DuckDBWriter
 
 
 class DuckDBCase(WriterCase):
-    powers = frozenset({Quarantining})
+    powers = frozenset({Counting, Inspecting, Naming, Quarantining, Replaying, Versioning})
 
     def make(self, path: Path) -> tuple[DuckDBWriter, dict[str, Any]]:
         return DuckDBWriter(), {"path": str(path / "out.duckdb")}

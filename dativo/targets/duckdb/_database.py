@@ -126,6 +126,23 @@ class Database:
         self.choose_compression(repeating=0, others=0)
         self._remove_spilled()
 
+    def open_to_look(self) -> None:
+        """Opens the file so that nothing can be changed, and no log is written back.
+
+        Raises:
+            TargetError: It cannot be opened; retryable when another process has it open.
+        """
+        import duckdb
+
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        with failures(self.path, f"open `{self.path}`"):
+            self._connection = duckdb.connect(str(self.path), read_only=True, config=settings)
+            self.is_open = True
+            self.run("SET TimeZone = 'UTC'")
+
     def fit(self, columns: int) -> None:
         """Makes the row groups small enough for tables of so many columns; only between transactions, else it does nothing."""
         rows = min(_GROUP_ROWS, max(1, _GROUP_CELLS // max(1, columns) // _VECTOR) * _VECTOR)
@@ -191,6 +208,17 @@ class Database:
         """Runs one statement, and gives its rows."""
         rows: list[tuple[Any, ...]] = self._connection.execute(sql, list(values)).fetchall()
         return rows
+
+    def look(self, sql: str) -> pa.Table:
+        """What a query finds in what is committed, also while a transaction is open."""
+        cursor = self._connection.cursor()
+        try:
+            ((name,),) = self.run("SELECT current_database()")
+            cursor.execute(f"USE {quoted(name)}")
+            cursor.execute("SET TimeZone = 'UTC'")
+            return cursor.sql(sql).to_arrow_table()
+        finally:
+            cursor.close()
 
     def begin(self) -> None:
         """Opens the transaction when none is open."""
@@ -270,14 +298,14 @@ class Database:
 
     def run_over(
         self, data: pa.Table | pa.RecordBatchReader, statements: Sequence[str], table: str, stream: StreamId | None = None
-    ) -> None:
-        """Runs statements that read the data from `BATCHES`; a reader can be read once."""
+    ) -> list[list[tuple[Any, ...]]]:
+        """Runs statements that read the data from `BATCHES`, and gives the rows of each; a reader can be read once."""
         with failures(self.path, f"write to table `{table}`", stream):
             self._connection.register(BATCHES, data)
-            for statement in statements:
-                self.run(statement)
+            results = [self.run(statement) for statement in statements]
             # Not after an error: this would fail as well, and hide it; the connection is of no more use then.
             self._connection.unregister(BATCHES)
+        return results
 
     def make_room(self, table: str, columns: int, rows: int, nbytes: int, largest: int) -> None:
         """Raises DuckDB's memory limit, unless the job has set one, to what writing rows needs.

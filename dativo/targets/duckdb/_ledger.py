@@ -33,11 +33,16 @@ class KeptTable:
 
 
 class Ledger:
-    """What the database knows about states and names. Writes go into the open transaction."""
+    """What the database knows about states and names. Writes go into the open transaction.
+
+    Attributes:
+        has_committed: Whether the job ever committed anything, be it without a state.
+    """
 
     def __init__(self, database: Database, job: JobKey, run_id: str) -> None:
         self.tables: dict[StreamId, KeptTable] = {}
         self.state: bytes | None = None
+        self.has_committed = False
         self._database = database
         self._job = job
         self._run_id = run_id
@@ -53,6 +58,7 @@ class Ledger:
                 where = f"FROM {self._database.table('_dativo_state')} WHERE tenant = ? AND job = ?"
                 for (state,) in self._database.run(f"SELECT state {where}", self._job):
                     self.state = None if state is None else bytes(state)
+                    self.has_committed = True
             if "_dativo_tables" in present:
                 for namespace, name, table, quarantine in self._database.run(f"FROM {self._database.table('_dativo_tables')}"):
                     self.tables[StreamId(name, namespace)] = KeptTable(table, quarantine)

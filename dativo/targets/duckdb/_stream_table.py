@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -11,16 +12,19 @@ from dativo_protocols.errors import ConfigError, ContractError
 from dativo_sdk import ConfiguredStream, JobKey, SchemaChange
 
 from dativo._evolution import conform, evolve, same_type, type_text
-from dativo._names import adopt
+from dativo._exact_text import is_json
+from dativo._names import DELETED_AT, EXTRA, OWN_COLUMNS, VALID_FROM, VALID_TO, VERSION, adopt
 from dativo.targets._repetition import repeats
-from dativo.targets.duckdb._database import BATCHES, Database
+from dativo.targets.duckdb._database import Database
 from dativo.targets.duckdb._failure import failures
+from dativo.targets.duckdb._merge import PLACE, Merge
 from dativo.targets.duckdb._types import check_holds, check_values, has_moments, quoted, sql_type, widened
 
 __all__ = ["StreamTable", "shadow_prefix"]
 
 # An insert has a fixed cost of about a millisecond; beyond a few megabytes, more at a time makes none faster.
 _FLUSH_BYTES = 4 << 20
+_MOMENT = pa.timestamp("us", "UTC")
 
 
 def _hides_row_ids(column: str) -> bool:
@@ -39,6 +43,7 @@ class StreamTable:
     Attributes:
         columns: Original to safe column names; grows.
         schema: The columns of the table that rows go to, or None while there is none.
+        was_there: Whether the table has been committed.
         rows: Received since the last commit that counted them.
         announced: Whether any batch came since then, even one of zero rows.
         renamed: Whether `columns` has grown since then.
@@ -54,7 +59,7 @@ class StreamTable:
             exists: Whether there is a table of this name.
 
         Raises:
-            ConfigError: A merge without a key.
+            ConfigError: `merge` or `scd2` without a key.
         """
         self.id = stream.id
         self.name = name
@@ -66,14 +71,18 @@ class StreamTable:
         self.renamed = False
         self.changes: list[SchemaChange] = []
         self._database = database
+        self._stream = stream
         self._key = stream.primary_key
-        if self.mode == "merge" and not self._key:
+        if self.mode in ("merge", "scd2") and not self._key:
             hint = "name its key under `primary_key` in the job, or use `write: append`"
             raise ConfigError(f"stream `{self.id}` has no primary key to merge by", hint=hint, facts={"stream": str(self.id)})
         self._target = shadow_prefix(job) + name if self.mode == "overwrite" else name
         self._before = database.arrow_schema(name) if exists else None
+        self.was_there = exists
         self.schema = None if self.mode == "overwrite" else self._before
-        self._one_by_one = self.mode == "merge" and self._before is not None and database.has_keys(name)
+        self._compares = self.mode in ("merge", "scd2", "append_dedup")
+        # A history has rows of the same key: constraints that allow none are an error.
+        self._one_by_one = self._compares and self.mode != "scd2" and self._before is not None and database.has_keys(name)
         self._arriving: pa.Schema | None = None
         self._renamed: pa.Schema | None = None
         self._sent: list[str] = []
@@ -84,6 +93,7 @@ class StreamTable:
         self._boundary: int | None = None
         self._repeating: set[str] | None = None
         self._null_key = False
+        self._moment: int | None = None
 
     @property
     def current(self) -> pa.Schema | None:
@@ -111,9 +121,11 @@ class StreamTable:
             return
         rows = pa.RecordBatch.from_arrays(batch.columns, schema=self._renamed)
         rows = conform(rows, self._sending, stream=self.id)
+        if self.mode == "scd2":
+            rows = self._dated(rows)
         for index in self._moments:
             check_values(rows.column(index), rows.schema.field(index), self.id)
-        if self.mode == "merge" and not self._null_key:
+        if self._compares and not self._null_key:
             self._null_key = any(rows.column(name).null_count for name in self.key)
         self._buffer.append(rows)
         self.rows += rows.num_rows
@@ -131,14 +143,27 @@ class StreamTable:
         largest = max(batch.nbytes for batch in self._buffer)
         self._choose_compression()
         self._database.make_room(self._target, len(self._sending), self._flushed_rows, self._flushed_bytes, largest)
-        if self.mode == "merge" and self._boundary is None and not self._one_by_one:
+        if self._compares and self._boundary is None and not self._one_by_one:
             self._boundary = self._last_row()
-        if self._one_by_one or (self.mode == "merge" and self._boundary is None):
-            self._replace_now()
+        if self._one_by_one or (self._compares and self._boundary is None):
+            self._merge_at_once()
         else:
             self._database.insert(self._target, self._buffer, self._sending, self.id)
         self._buffer = []
         self.buffered_bytes = 0
+
+    def _dated(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows with the moment from which each holds: its cursor, where that is one, else that of the commit."""
+        if self._moment is None:
+            self._moment = _now()
+        now = pa.scalar(self._moment, pa.int64()).cast(_MOMENT)
+        moments = pa.repeat(now, rows.num_rows)
+        cursor = self.columns.get(self._stream.cursor or "")
+        if cursor in rows.schema.names:
+            given = rows.column(cursor)
+            if pa.types.is_timestamp(given.type) or pa.types.is_date(given.type):
+                moments = given.cast(pa.timestamp("us", getattr(given.type, "tz", None))).cast(_MOMENT).fill_null(now)
+        return rows.set_column(rows.schema.get_field_index(VALID_FROM), VALID_FROM, moments)
 
     def _choose_compression(self) -> None:
         strings = [field.name for field in self._sending if pa.types.is_string(field.type)]
@@ -152,10 +177,30 @@ class StreamTable:
         """Makes the table what it is to be after the commit, all but the swap of `overwrite`."""
         self.flush()
         if self._boundary is not None:
-            self._merge(self._boundary)
-        self._boundary = None
+            merge = self._merge(self._boundary)
+            if self.mode == "merge":
+                merge.replace()
+            elif self.mode == "scd2":
+                merge.keep_history()
+            else:
+                merge.leave_out_known()
+        self._boundary = self._moment = None
         self._null_key = False
         self._flushed_rows = self._flushed_bytes = 0
+
+    def activate(self, version: int) -> None:
+        """Rows of other versions are obsolete, those received up to here counted in."""
+        self.settle()
+        if self.schema is None or VERSION not in self.schema.names:
+            return
+        history, remove = self.mode == "scd2", self._stream.deletes == "hard"
+        if not history and not remove and DELETED_AT not in self.schema.names:
+            evolution = evolve(self.schema, pa.schema([(DELETED_AT, _MOMENT)]))
+            self._add(evolution.schema.field(DELETED_AT))
+            self.schema = evolution.schema
+            change = evolution.changes[0]
+            self.changes.append(SchemaChange(self.id, change.kind, change.column, change.before, change.after))
+        self._merge().make_obsolete(version, _now(), history=history, remove=remove)
 
     def swap(self) -> None:
         """Puts what an overwriting run has filled in the place of the old table."""
@@ -172,6 +217,7 @@ class StreamTable:
         self.rows = 0
         self.changes = []
         self.announced = self.renamed = False
+        self.was_there |= self.current is not None
 
     def _announce(self, arriving: pa.Schema) -> None:
         """Fits names, types and the table to batches of another schema than before."""
@@ -183,13 +229,16 @@ class StreamTable:
         names = {original: live.get(safe.casefold(), safe) for original, safe in names.items()}
         renamed = pa.schema([field.with_name(names[field.name]) for field in arriving])
         missing = [name for name in self._key if name not in names]
-        if missing and self.mode == "merge":
+        if missing and self._compares:
             raise ContractError(
                 f"stream `{self.id}` has no column `{missing[0]}`, which is in its primary key",
                 hint="name another `primary_key` in the job, or use `write: append`",
                 facts={"stream": str(self.id), "column": missing[0]},
             )
-        evolution = evolve(self.schema, renamed)
+        held = renamed
+        if self.mode == "scd2":
+            held = pa.schema([*renamed, *(pa.field(name, _MOMENT) for name in (VALID_FROM, VALID_TO) if name not in names)])
+        evolution = evolve(self.schema, held)
         for field in evolution.schema:
             if self.schema is None or field not in self.schema:
                 check_holds(field, self.id)
@@ -207,7 +256,8 @@ class StreamTable:
         self.schema, self._arriving, self._renamed = evolution.schema, arriving, renamed
         # Only columns that the source sends: others may have a default of the user's.
         self._sent += [name for name in renamed.names if name not in self._sent]
-        self._sending = pa.schema([self.schema.field(name) for name in self._sent])
+        dated = [VALID_FROM] if self.mode == "scd2" and VALID_FROM not in self._sent else []
+        self._sending = pa.schema([self.schema.field(name) for name in [*self._sent, *dated]])
         self._repeating = None
         self._moments = [index for index, field in enumerate(self._sending) if has_moments(field.type)]
 
@@ -249,39 +299,65 @@ class StreamTable:
             rows = self._database.run(f"SELECT coalesce(max(rowid), -1) FROM {self._database.table(self.name)}")
         return int(rows[0][0])
 
-    def _merge(self, boundary: int) -> None:
-        """Deletes the rows that have a successor by key: old ones, then all but the last of each key among the new ones.
+    def _merge(self, boundary: int = -1) -> Merge:
+        """What the stream's mode does with its rows, those with an id above the boundary being new."""
+        schema = self.schema if self.schema is not None else pa.schema([])
+        ours = set(self.columns.values())
+        cursor = self.columns.get(self._stream.cursor or "")
+        if cursor not in schema.names or not _orders(schema.field(cursor)):
+            cursor = None
+        return Merge(
+            self._database,
+            self.id,
+            self.name,
+            self.key,
+            [name for name in schema.names if name in ours and (name == EXTRA or name not in OWN_COLUMNS)],
+            cursor,
+            self._dead(schema),
+            self._null_key,
+            self._stream.deletes != "ignore" and VERSION in schema.names,
+            boundary,
+        )
 
-        Each is one scan of the key's columns, however many rows came, and no index is kept.
-        """
-        table, keys = self._database.table(self.name), ", ".join(quoted(name) for name in self.key)
-        with failures(self._database.path, f"merge into table `{self.name}`", self.id):
-            if boundary >= 0:
-                self._database.run(
-                    f"DELETE FROM {table} WHERE rowid IN (SELECT _dativo_old.rowid FROM "
-                    f"(SELECT rowid, {keys} FROM {table} WHERE rowid <= {boundary}) AS _dativo_old SEMI JOIN "
-                    f"(SELECT {keys} FROM {table} WHERE rowid > {boundary}) AS _dativo_new ON {self._same_key()})"
-                )
-            fresh = f"FROM {table} WHERE rowid > {boundary} GROUP BY {keys}"
-            if self._database.run(f"SELECT 1 {fresh} HAVING count(*) > 1 LIMIT 1"):
-                self._database.run(f"DELETE FROM {table} WHERE rowid > {boundary} AND rowid NOT IN (SELECT max(rowid) {fresh})")
+    def _dead(self, schema: pa.Schema) -> str | None:
+        """The condition that a row's mark is neither null nor false."""
+        deletes, mark = self._stream.deletes, self.columns.get(self._stream.delete_mark or "")
+        removes = deletes != "ignore" if self.mode == "scd2" else deletes == "hard"
+        if not removes or mark is None or mark not in schema.names:
+            return None
+        column, field = quoted(mark), schema.field(mark)
+        if pa.types.is_boolean(field.type):
+            return f"coalesce({column}, false)"
+        if is_json(field):
+            return f"coalesce(CAST({column} AS VARCHAR), 'null') NOT IN ('null', 'false')"
+        if self._renamed is not None and mark in self._renamed.names and pa.types.is_boolean(self._renamed.field(mark).type):
+            return f"coalesce({column} = 'true', false)"
+        return f"{column} IS NOT NULL"
 
-    def _replace_now(self) -> None:
-        """A merge for tables whose constraints or column names rule the other way out: old rows go before new ones come."""
-        table, names = self._database.table(self.name), ", ".join(quoted(name) for name in self._sending.names)
-        keys = ", ".join(quoted(name) for name in self.key)
+    def _merge_at_once(self) -> None:
+        """A merge for tables whose constraints or column names rule the other way out."""
+        if self.mode == "scd2":
+            raise ContractError(
+                f"stream `{self.id}` cannot be written with `scd2`: table `{self.name}` has a column `rowid`",
+                hint="rename the column at the source, or write it with `merge`",
+                facts={"stream": str(self.id), "table": self.name},
+            )
         data = pa.Table.from_batches(self._buffer, self._sending)
-        place = "_dativo_place"
-        data = data.append_column(place, pa.array(range(data.num_rows), pa.int64()))
-        last = f"SELECT {names} FROM {BATCHES} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {place} DESC) = 1"
-        old = f"(SELECT {keys} FROM {BATCHES}) AS _dativo_new"
-        same = self._same_key(left=self._database.table(self.name))
-        delete = f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM {old} WHERE {same})"
-        self._database.run_over(data, [delete, f"INSERT INTO {table} ({names}) {last}"], self.name, self.id)
+        data = data.append_column(PLACE, pa.array(range(data.num_rows), pa.int64()))
+        if self.mode == "merge":
+            self._merge().replace_at_once(data, self._sending.names)
+        else:
+            self._merge().add_unknown_at_once(data, self._sending.names)
 
-    def _same_key(self, left: str = "_dativo_old") -> str:
-        equal = "IS NOT DISTINCT FROM" if self._null_key else "="
-        return " AND ".join(f"_dativo_new.{quoted(name)} {equal} {left}.{quoted(name)}" for name in self.key)
+
+def _orders(field: pa.Field) -> bool:
+    """Whether the column's values have an order to go by."""
+    return not (is_json(field) or pa.types.is_binary(field.type) or pa.types.is_nested(field.type))
+
+
+def _now() -> int:
+    """In microseconds since 1970."""
+    return time.time_ns() // 1000
 
 
 def _differences(stream: StreamId, old: pa.Schema | None, new: pa.Schema) -> list[SchemaChange]:

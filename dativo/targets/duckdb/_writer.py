@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pyarrow as pa
 from dativo_protocols import Batch, Rejects, StreamId
 from dativo_protocols.errors import TargetError
-from dativo_sdk import ConfiguredStream, Receipt, WriteCatalog, WriteMode
+from dativo_sdk import ConfiguredStream, Inspection, JobKey, Receipt, WriteCatalog, WriteMode
 
+from dativo._faults import fault_point
 from dativo._names import quarantine_name, table_names
 from dativo.targets.duckdb._config import DuckDBConfig
 from dativo.targets.duckdb._database import Database
 from dativo.targets.duckdb._failure import failures
+from dativo.targets.duckdb._inspection import count, inspect
 from dativo.targets.duckdb._ledger import KeptTable, Ledger
-from dativo.targets.duckdb._rejects import QUARANTINE_COLUMNS, quarantine_rows
+from dativo.targets.duckdb._rejects import (
+    QUARANTINE_COLUMNS,
+    give_ids,
+    quarantine_rows,
+    read_rejects,
+    remove_rejects,
+)
 from dativo.targets.duckdb._stream_table import StreamTable, shadow_prefix
 
 __all__ = ["DuckDBWriter"]
@@ -25,13 +35,15 @@ _BUFFERED_BYTES = 16 << 20
 
 
 class DuckDBWriter:
-    """A `Writer` of tables in one DuckDB file; `Quarantining`. Modes: append, overwrite and merge.
+    """A `Writer` of tables in one DuckDB file, in all write modes.
+
+    `Quarantining`, `Versioning`, `Counting`, `Naming`, `Inspecting`, `Replaying`.
 
     Everything between two commits is one transaction. An error ends it: what is staged is lost, and every further call raises the
     same error.
     """
 
-    write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append", "overwrite", "merge"})
+    write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append", "append_dedup", "overwrite", "merge", "scd2"})
 
     def __init__(self) -> None:
         self._database: Database | None = None
@@ -39,6 +51,8 @@ class DuckDBWriter:
         self._quarantines: dict[StreamId, StreamTable] = {}
         self._relations: dict[str, str] = {}
         self._names: dict[StreamId, str] = {}
+        self._removed: dict[StreamId, list[str]] = {}
+        self._ids = _row_ids()
         self._error: Exception | None = None
 
     def initialize(self, config: Mapping[str, Any], catalog: WriteCatalog) -> bytes | None:
@@ -91,9 +105,54 @@ class DuckDBWriter:
         with self._working() as database:
             database.begin()
             table = self._quarantines.get(rejects.stream) or self._open_quarantine(database, rejects.stream)
-            rows = quarantine_rows(rejects, self._catalog.run_id)
+            rows = quarantine_rows(rejects, self._catalog.run_id, self._ids)
             table.accept(rows, rows.nbytes)
             self._relieve()
+
+    def activate_version(self, stream: StreamId, version: int) -> None:
+        """Stages that rows of other versions are obsolete; see `Versioning`."""
+        with self._working() as database:
+            if stream in self._tables or self._relation(self._table_name(stream)) is not None:
+                database.begin()
+                table = self._tables.get(stream) or self._open_table(database, stream)
+                table.activate(version)
+
+    def count_rows(self, stream: StreamId) -> int | None:
+        """Committed rows of the stream's table; see `Counting`."""
+        if self._database is not None and not self._database.is_open:
+            return None
+        with self._working() as database:
+            name = self._table_name(stream)
+            return count(database, name) if self._relation(name) == "table" and self._is_committed(stream) else None
+
+    def rejected(self) -> Mapping[StreamId, int]:
+        """Committed quarantined rows; see `Replaying`."""
+        if self._database is not None and not self._database.is_open:
+            return {}
+        with self._working() as database:
+            counts = {stream: count(database, table) for stream, table in self._kept_quarantines()}
+            return {stream: rows for stream, rows in counts.items() if rows}
+
+    def read_rejects(self, stream: StreamId) -> Iterator[pa.RecordBatch]:
+        """The stream's committed quarantined rows; see `Replaying`."""
+        if self._database is not None and not self._database.is_open:
+            return
+        with self._working() as database:
+            table = dict(self._kept_quarantines()).get(stream)
+            if table is None:
+                return
+            if not database.in_transaction:
+                give_ids(database, table)
+            yield from read_rejects(database, table)
+
+    def remove_rejects(self, stream: StreamId, ids: Sequence[str]) -> None:
+        """Stages that rows leave the quarantine; see `Replaying`."""
+        with self._working():
+            self._removed.setdefault(stream, []).extend(ids)
+
+    def inspect(self, config: Mapping[str, Any], job: JobKey, streams: Sequence[StreamId]) -> Inspection:
+        """What the file holds, opened so that nothing can be changed; see `Inspecting`."""
+        return inspect(DuckDBConfig.parse(config), job, streams)
 
     def commit(self, state: bytes | None, *, final: bool = False) -> Receipt:
         """Commits the transaction with the state in it; see `Writer.commit`."""
@@ -102,18 +161,23 @@ class DuckDBWriter:
             tables = (*self._tables.values(), *self._quarantines.values())
             for table in tables:
                 table.flush()
+            fault_point("duckdb.staged")
             database.make_room_to_commit()
             for table in tables:
                 table.settle()
             if final:
                 self._swap(database)
+            self._remove_rejects(database)
+            fault_point("duckdb.merged")
             counted = [table for table in self._tables.values() if final or table.mode != "overwrite"]
             rejecting = [table for table in self._quarantines.values() if final or table.mode != "overwrite"]
             for table in counted:
                 if table.changes or table.renamed:
                     self._keep(table.id)
             commit_id = self._ledger.commit(state)
+            fault_point("duckdb.before_commit")
             database.commit()
+            fault_point("duckdb.committed")
             receipt = Receipt(
                 {table.id: table.rows for table in counted if table.rows or table.announced},
                 {table.id: table.rows for table in rejecting if table.rows},
@@ -163,7 +227,7 @@ class DuckDBWriter:
 
     def _refuse_new_state(self, database: Database) -> None:
         """The source was started without a state, because there was no file then."""
-        if self._ledger.state is not None:
+        if self._ledger.has_committed:
             raise TargetError(
                 f"another run of job `{self._catalog.job}` has written to `{database.path}` since this one began",
                 hint="run again: it goes on from there",
@@ -247,6 +311,31 @@ class DuckDBWriter:
                 with failures(database.path, f"empty `{kept.quarantine}`", stream):
                     database.run(f"DELETE FROM {database.table(kept.quarantine)}")
 
+    def _is_committed(self, stream: StreamId) -> bool:
+        """Whether the table was there before the open transaction."""
+        table = self._tables.get(stream)
+        return table is None or table.was_there
+
+    def _kept_quarantines(self) -> list[tuple[StreamId, str]]:
+        """Quarantine tables that are there, as they were committed."""
+        kept = ((stream, kept.quarantine) for stream, kept in self._ledger.tables.items())
+        made = {table.name for table in self._quarantines.values() if not table.was_there}
+        return [(stream, name) for stream, name in kept if name and name not in made and self._relation(name) == "table"]
+
+    def _remove_rejects(self, database: Database) -> None:
+        for stream, ids in self._removed.items():
+            wanted = list(dict.fromkeys(ids))
+            kept = self._ledger.tables.get(stream)
+            there = kept is not None and kept.quarantine is not None and self._relation(kept.quarantine) == "table"
+            found = remove_rejects(database, kept.quarantine, wanted) if kept and kept.quarantine and there else 0
+            if found != len(wanted):
+                raise TargetError(
+                    f"{len(wanted) - found} rows are not in the quarantine of stream `{stream}`",
+                    hint="somebody has replayed or removed them: look with `dativo quarantine list`",
+                    facts={"stream": str(stream), "path": str(database.path)},
+                )
+        self._removed = {}
+
     def _drop_shadows(self, database: Database) -> None:
         """Drops what an overwriting run of this job left behind."""
         prefix = shadow_prefix(self._catalog.job)
@@ -254,3 +343,9 @@ class DuckDBWriter:
             with failures(database.path, f"drop `{name}`"):
                 database.run(f"DROP TABLE {database.table(name)}")
             del self._relations[name]
+
+
+def _row_ids() -> Iterator[str]:
+    """Ids for quarantined rows, unique in any file."""
+    token = secrets.token_hex(6)
+    return (f"{token}-{number}" for number in itertools.count(1))
