@@ -152,7 +152,11 @@ def _value(bound: Any, kind: pa.DataType) -> Any:
     if isinstance(bound, float):
         return None
     if pa.types.is_temporal(kind):
-        return pa.scalar(bound, pa.int32() if kind.bit_width == 32 else pa.int64()).cast(kind).as_py()
+        try:
+            return pa.scalar(bound, pa.int32() if kind.bit_width == 32 else pa.int64()).cast(kind).as_py()
+        except (ValueError, OverflowError):
+            # Beyond Python's years.
+            return None
     if pa.types.is_integer(kind) and isinstance(bound, Decimal):
         return int(bound)
     return bound
