@@ -25,7 +25,7 @@ class KeyUse:
     Attributes:
         operation: `wrap` makes a file's data key under the key, `unwrap` reads one.
         answered: `kms` was asked, or a key-encryption key that it had given before was still in memory (`cache`).
-        version: Of the KMS's key; empty where the KMS does not tell, or has failed.
+        version: Of the KMS's key; empty where the KMS has failed to wrap.
         columns: Those that the data key encrypts (`wrap`), or that were asked for (`unwrap`); empty for whole files.
         error: Why it failed, in the words of the error that the user sees.
     """

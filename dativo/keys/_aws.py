@@ -41,7 +41,7 @@ TEMPORARY = {
 class AwsKms:
     """Wraps with `Encrypt`; the context is the encryption context, so key policies can ask for it and CloudTrail shows it.
 
-    AWS rotates a key's material without telling its version: `Wrapped.version` is empty.
+    `Wrapped.version` is the key's ARN: an alias may name another key later. AWS rotates a key's material without telling anybody.
     """
 
     kind = "aws"
@@ -76,12 +76,12 @@ class AwsKms:
         answer = self._call(
             lambda: self._client.encrypt(KeyId=key_id, Plaintext=plaintext, EncryptionContext=dict(context)), key_id, "wrap with"
         )
-        return Wrapped(self.kind, key_id, "", dict(context), answer["CiphertextBlob"])
+        return Wrapped(self.kind, key_id, answer["KeyId"], dict(context), answer["CiphertextBlob"])
 
     def unwrap(self, wrapped: Wrapped) -> bytes:
         answer = self._call(
             lambda: self._client.decrypt(
-                KeyId=wrapped.key_id, CiphertextBlob=wrapped.payload, EncryptionContext=dict(wrapped.context)
+                KeyId=wrapped.version or wrapped.key_id, CiphertextBlob=wrapped.payload, EncryptionContext=dict(wrapped.context)
             ),
             wrapped.key_id,
             "unwrap with",

@@ -71,7 +71,7 @@ class Keyring:
         self._seconds = cache_seconds
         self._lock = threading.Lock()
         self._wrapping: dict[str, tuple[bytes, Wrapped, float]] = {}
-        self._unwrapped: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
+        self._unwrapped: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
     def check(self, key_ids: Iterable[str]) -> None:
         """Finds out that the keys are there, as far as the KMS lets this user ask.
@@ -130,7 +130,9 @@ class Keyring:
                     facts={"file": purpose.file, "written_as": file},
                 )
             with self._lock:
-                known = self._unwrapped.get(wrapped.payload)
+                # With the context, which only the KMS can check.
+                name = json.dumps(wrapped.document(), sort_keys=True)
+                known = self._unwrapped.get(name)
                 if known is None or time.monotonic() >= known[1]:
                     answered = "kms"
                     if wrapped.kms != self._kms.kind:
@@ -138,7 +140,7 @@ class Keyring:
                             f"key `{wrapped.key_id}` is one of a KMS of type `{wrapped.kms}`, not `{self._kms.kind}`",
                             facts={"kms": wrapped.kms, "key": wrapped.key_id},
                         )
-                    known = self._unwrapped[wrapped.payload] = (self._kms.unwrap(wrapped), time.monotonic() + self._seconds)
+                    known = self._unwrapped[name] = (self._kms.unwrap(wrapped), time.monotonic() + self._seconds)
                     while len(self._unwrapped) > REMEMBERED:
                         self._unwrapped.popitem(last=False)
             try:

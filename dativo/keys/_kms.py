@@ -19,7 +19,7 @@ class Wrapped:
     Attributes:
         kms: Which kind of KMS did it: `local`, `vault`, `aws`, `pkcs11`.
         key_id: The KMS's key, as the configuration names it.
-        version: Of that key, as far as the KMS tells; empty where it does not.
+        version: Of that key, as the KMS tells it.
         context: What was authenticated along with it; unwrapping fails with any other.
         payload: The KMS's own ciphertext.
     """

@@ -192,7 +192,7 @@ class FilesWriter:
             if self._encryption is not None:
                 self._encryption.quarantine(stream.quarantine)
             stream.rejects = staging.lane(stream.quarantine, REJECTS, self._keep(REJECTS))
-        rows = self._stamp(pa.record_batch(rejects.data))
+        rows = self._stamp(pa.record_batch(rejects.data), stream.id)
         if rows.num_rows:
             staging.add(stream.rejects, rows, rows.nbytes)
             stream.rejected += rows.num_rows
@@ -264,6 +264,8 @@ class FilesWriter:
         table = log.picture.tables.get(stream.id)
         if table is None or table.quarantine is None:
             raise missing(stream.id, stream.mended[0])
+        if self._encryption is not None:
+            self._encryption.quarantine(table.quarantine)
         stream.removal = stage_removal(
             self._store,
             staging,

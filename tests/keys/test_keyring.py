@@ -109,6 +109,16 @@ def test_a_changed_data_key_is_refused(kms: CountingKms, tmp_path: Path, part: s
         keys.unseal(json.dumps(document), Purpose("t", "t/1"))
 
 
+def test_a_changed_context_is_refused_by_a_keyring_that_knows_the_key(kms: CountingKms, tmp_path: Path) -> None:
+    keys = ring(kms, tmp_path)
+    sealed = keys.seal("pii", DATA_KEY, Purpose("t", "t/1"))
+    keys.unseal(sealed, Purpose("t", "t/1"))
+    changed = sealed.replace('"tenant":"acme"', '"tenant":"evil"')
+    assert changed != sealed
+    with pytest.raises(TargetError, match="does not open this"):
+        keys.unseal(changed, Purpose("t", "t/1"))
+
+
 @pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"dativo": 2}', '{"dativo": 1, "file": "t", "kek": 1, "data_key": ""}'])
 def test_what_is_no_data_key_is_told(kms: CountingKms, tmp_path: Path, text: str) -> None:
     with pytest.raises(TargetError, match="damaged"):

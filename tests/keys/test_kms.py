@@ -96,7 +96,7 @@ def test_another_key_does_not_unwrap(case: Case, kms: Kms) -> None:
     wrapped = kms.wrap(case.key, b"k" * 32, CONTEXT)
     # AWS says `IncorrectKeyException`, its emulation `AccessDeniedException`.
     with pytest.raises(DativoError, match=r"does not open this|does not let this user"):
-        kms.unwrap(replace(wrapped, key_id=case.key.replace("pii", "footer")))
+        kms.unwrap(replace(wrapped, key_id=case.key.replace("pii", "footer"), version=_version(case, wrapped)))
 
 
 def test_a_key_that_is_not_there_is_an_error_of_the_configuration(case: Case, kms: Kms) -> None:
@@ -104,8 +104,29 @@ def test_a_key_that_is_not_there_is_an_error_of_the_configuration(case: Case, km
     with pytest.raises(ConfigError, match=r"no (AES )?key `(alias/)?absent`") as raised:
         kms.check(missing)
     assert raised.value.hint
+    wrapped = kms.wrap(case.key, b"k" * 32, CONTEXT)
     with pytest.raises(DativoError):
-        kms.unwrap(replace(kms.wrap(case.key, b"k" * 32, CONTEXT), key_id=missing))
+        kms.unwrap(replace(wrapped, key_id=missing, version=_version(case, wrapped)))
+
+
+def _version(case: Case, wrapped: Wrapped) -> str:
+    """With AWS the version alone says which key it is."""
+    return "" if case.config["type"] == "aws" else wrapped.version
+
+
+@pytest.mark.parametrize("case", ["aws"], indirect=True)
+def test_an_alias_that_moves_on_leaves_old_keys_readable(case: Case, aws: Aws) -> None:
+    client = aws.client()
+    first, second = (client.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    client.create_alias(AliasName="alias/moving", TargetKeyId=first)
+    kms = kms_of(case.config)
+    old = kms.wrap("alias/moving", b"k" * 32, CONTEXT)
+    client.update_alias(AliasName="alias/moving", TargetKeyId=second)
+    new = kms.wrap("alias/moving", b"n" * 32, CONTEXT)
+    assert (old.version.rpartition("/")[2], new.version.rpartition("/")[2]) == (first, second)
+    assert [kms.unwrap(old), kms.unwrap(new)] == [b"k" * 32, b"n" * 32]
+    kms.close()
+    client.close()
 
 
 def test_after_rotation_old_keys_still_unwrap(case: Case, kms: Kms) -> None:

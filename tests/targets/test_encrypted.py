@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from dativo_protocols import Batch, Rejects, StreamId
 from dativo_protocols.errors import ConfigError, DativoError, TargetError
-from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
+from dativo_sdk import ConfiguredStream, Counting, Inspecting, JobKey, Quarantining, Replaying, WriteCatalog
 from dativo_sdk.conformance import CHECKS, Check, WriterCase, run_check
 
 import dativo
@@ -263,6 +263,25 @@ def audit_columns(lines: list[dict[str, Any]]) -> list[str]:
     (columns,) = [line["columns"] for line in lines if line["table"] == "users__quarantine"]
     assert "record" in columns
     return list(columns)
+
+
+@pytest.mark.parametrize("writer", [ParquetWriter, JsonLinesWriter])
+def test_a_quarantine_that_is_written_anew_keeps_its_key(tmp_path: Path, keys: dict[str, Any], writer: type[FilesWriter]) -> None:
+    encryption = {**keys, "quarantine_key": "pii"}
+    with opened(tmp_path / "out", encryption, writer) as target:
+        reject = {"line": [1, 2], "column": ["age"] * 2, "reason": ["no number"] * 2, "record": [MARK.encode()] * 2}
+        target.write_rejects(Rejects(USERS, pa.record_batch(reject), 2))
+        target.commit(b"1", final=True)
+    with opened(tmp_path / "out", encryption, writer, run="r2") as target:
+        (rejected,) = target.read_rejects(USERS)
+        target.remove_rejects(USERS, [pa.record_batch(rejected).column("id")[0].as_py()])
+        target.commit(b"2", final=True)
+    assert read(tmp_path / "out", encryption).quarantine("users").num_rows == 1
+    assert {(line["run"], line["key"]) for line in audit(tmp_path) if line["operation"] == "wrap"} == {
+        ("r1", "pii"),
+        ("r2", "pii"),
+    }
+    assert leaks(tmp_path) == []
 
 
 def test_a_key_that_is_not_there_ends_the_run_before_it_begins(tmp_path: Path, keys: dict[str, Any]) -> None:
@@ -534,9 +553,7 @@ class EncryptedCase(WriterCase):
     modes = frozenset({"append", "overwrite"})
 
     def __init__(self, writer: type[FilesWriter], encryption: dict[str, Any]) -> None:
-        from dativo_sdk import Quarantining
-
-        self.powers = frozenset({Quarantining})
+        self.powers = frozenset({Counting, Inspecting, Quarantining, Replaying})
         self.writer = writer
         self.encryption = encryption
 
