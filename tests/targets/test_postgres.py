@@ -9,8 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_manager
 import pyarrow as pa
 import pytest
+from adbc_driver_manager import AdbcStatusCode
 from dativo_protocols import StreamId
 from dativo_protocols.errors import ConfigError, ContractError, DativoError, TargetError
 from dativo_sdk import ConfiguredStream, JobKey
@@ -19,6 +21,7 @@ from dativo_sdk.conformance import EVERY_TYPE, JOB, ORDERS, Bench, batch, json_f
 from dativo._evolution import evolve
 from dativo._exact_text import exact_text, json_text
 from dativo.targets.postgres import PostgresWriter
+from dativo.targets.postgres._failure import Place, failures
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_case import PostgresCase
 
@@ -655,6 +658,37 @@ def test_a_full_disk_is_temporary(bench: Postgres) -> None:
     with pytest.raises(TargetError, match="disk is full") as caught:
         bench.load(batch({"id": [2]}))
     assert caught.value.exit_code == 75
+
+
+MEANINGS = [
+    ("57P01", TargetError, True),
+    ("08006", TargetError, True),
+    ("53100", TargetError, True),
+    ("53300", TargetError, True),
+    ("40P01", TargetError, True),
+    ("55P03", TargetError, True),
+    ("", TargetError, True),
+    ("57014", TargetError, False),
+    ("53400", TargetError, False),
+    ("25006", TargetError, False),
+    ("42501", TargetError, False),
+    ("2BP01", TargetError, False),
+    ("XX000", TargetError, False),
+    ("23505", ContractError, False),
+    ("22021", ContractError, False),
+    ("22003", ContractError, False),
+]
+
+
+@pytest.mark.parametrize(("state", "kind", "retryable"), MEANINGS, ids=[state or "lost" for state, _, _ in MEANINGS])
+def test_errors_by_their_meaning(state: str, kind: type[DativoError], retryable: bool) -> None:
+    error = adbc_driver_manager.OperationalError("secret value", status_code=AdbcStatusCode.IO, sqlstate=state or None)
+    place = Place("h/d", "u", "secret")
+    with pytest.raises(kind) as caught, failures(place, "write", ORDERS):
+        raise error
+    assert (caught.value.retryable, caught.value.facts["stream"]) == (retryable, "orders")
+    assert caught.value.hint is not None or state == "XX000"
+    assert "secret" not in f"{caught.value}{place}"
 
 
 @pytest.mark.parametrize("stream", [StreamId("a__b"), StreamId("b", "a")], ids=str)
