@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from dativo_protocols.errors import ConfigError, TargetError
 from dativo_sdk import WriteCatalog
 
@@ -17,6 +16,8 @@ from dativo.targets._staging import FilePlan
 from dativo.targets._store import Store
 
 if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
     from dativo.keys import EncryptionConfig, Keyring
     from dativo.targets._commit_record import DataFile
 
@@ -171,6 +172,8 @@ def open_parquet(
         ConfigError: It is encrypted, and the dataset was opened without keys.
         TargetError: It was encrypted when it was committed, and is not now; or the KMS refuses.
     """
+    import pyarrow.parquet as pq
+
     if file.reading.get("encryption") is None:
         return pq.ParquetFile(source, pre_buffer=pre_buffer)
     from dativo.keys._keyring import Purpose

