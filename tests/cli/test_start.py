@@ -47,7 +47,7 @@ def test_help_lists_the_commands_in_the_order_of_use(project):
 
     listed = ran.out.partition("Commands:\n")[2].partition("\n\n")[0]
     names = [line.split()[0] for line in listed.splitlines()]
-    before = ["init", "spec", "check", "discover", "read", "plan", "run"]
+    before = ["init", "spec", "check", "discover", "read", "plan", "run", "quarantine"]
     assert names == [*before, "state", "runs", "connector", "keys", "completion"]
 
 
