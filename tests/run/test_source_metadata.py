@@ -54,3 +54,40 @@ def test_nobody_who_does_not_ask_gets_a_column(project: Path, tap: Any, say: Any
     dativo.run(tap.job(lake(**({} if deletes is None else {"deletes": deletes}))))
 
     assert orders() == [{"id": 1}]
+
+
+@pytest.mark.parametrize(("deletes", "left"), [("hard", [2, 3]), ("soft", [1, 2, 3]), ("ignore", [1, 2, 3])])
+def test_rows_of_older_versions_go_where_the_job_says_so(
+    project: Path, tap: Any, say: Any, deletes: str, left: list[int]
+) -> None:
+    import duckdb
+
+    def run(version: int, *ids: int) -> None:
+        records = [{**say.record("orders", id=each), "version": version} for each in ids]
+        active = {"type": "ACTIVATE_VERSION", "stream": "orders", "version": version}
+        tap.says(say.schema("orders", ["id"], id="integer"), *records, active, say.state({"version": version}))
+        dativo.run(tap.job(say.duckdb(deletes=deletes)))
+
+    tap.offers(say.schema("orders", ["id"], id="integer"))
+    run(1, 1, 2)
+    run(2, 2, 3)
+
+    with duckdb.connect("shop.duckdb", read_only=True) as database:
+        found = database.sql("FROM orders ORDER BY id").to_arrow_table().to_pylist()
+    assert [row["id"] for row in found] == left
+    assert [row["id"] for row in found if row.get("_dativo_deleted_at")] == ([1] if deletes == "soft" else [])
+    assert {row.get("_dativo_version") for row in found if row["id"] > 1} == ({None} if deletes == "ignore" else {2})
+
+
+def test_history_is_kept_from_a_tap(project: Path, tap: Any, say: Any) -> None:
+    import duckdb
+
+    shape = say.schema("orders", ["id"], id="integer", at={"type": "string", "format": "date-time"}, price="integer")
+    tap.offers(shape)
+    for day, price in ((1, 5), (2, 5), (3, 6)):
+        tap.says(shape, say.record("orders", id=1, at=f"2024-01-0{day}T00:00:00Z", price=price), say.state(day))
+        dativo.run(tap.job(say.duckdb(write="scd2"), source={"streams": {"orders": {"cursor": "at"}}}))
+
+    with duckdb.connect("shop.duckdb", read_only=True) as database:
+        held = "SELECT price, day(_dativo_valid_from), day(_dativo_valid_to) FROM orders ORDER BY 2"
+        assert database.sql(held).fetchall() == [(5, 1, 2), (5, 2, 3), (6, 3, None)]
