@@ -19,6 +19,8 @@ from dativo.targets._kept_schema import REJECTS, load_schema
 from dativo.targets._staging import Lane, Staging
 from dativo.targets._store import Store
 
+ARRIVING = pa.schema([REJECTS.field(name) for name in ("line", "column", "reason", "record")])
+
 
 class RejectStamp:
     """Gives the rejected rows of one run their ids, its own id, and the moment."""
@@ -29,9 +31,9 @@ class RejectStamp:
         self._run_id = run_id
         self._count = 0
 
-    def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def __call__(self, rows: pa.RecordBatch, stream: StreamId) -> pa.RecordBatch:
         """`Rejects` as rows of `REJECTS`."""
-        count = rows.num_rows
+        rows, count = conform(rows, ARRIVING, stream=stream), rows.num_rows
         numbers = pa.array(range(self._count, self._count + count), pa.int64()).cast(pa.utf8())
         self._count += count
         now = pa.scalar(int(time.time() * 1e6), pa.int64()).cast(pa.timestamp("us", "UTC"))

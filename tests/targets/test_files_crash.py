@@ -1,7 +1,7 @@
 """A writer killed with SIGKILL before and after every system call that changes the disk, then run again.
 
 Run as a script this module is the victim's side: it forks a writer for each instant, so that pyarrow is imported once.
-`python tests/targets/test_files_crash.py parquet first 0 1` tries every instant; the tests take every seventh.
+`python tests/targets/test_files_crash.py parquet first 0 1` tries every instant; the tests take some of them.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ CALLS = ("open", "link", "unlink", "mkdir", "fsync", "rename")
 
 
 def writer(kind: str) -> Any:
-    if kind == "parquet":
-        from dativo.targets.parquet import ParquetWriter
-
-        return ParquetWriter()
+    from dativo.targets.arrow import ArrowWriter
+    from dativo.targets.csv import CsvWriter
     from dativo.targets.jsonl import JsonLinesWriter
+    from dativo.targets.parquet import ParquetWriter
 
-    return JsonLinesWriter()
+    return {"arrow": ArrowWriter, "csv": CsvWriter, "jsonl": JsonLinesWriter, "parquet": ParquetWriter}[kind]()
 
 
 def load(kind: str, root: Path, run: str) -> None:
@@ -171,13 +170,34 @@ def reset(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "which", "offset"), [("parquet", "first", 0), ("parquet", "later", 2), ("jsonl", "first", 4), ("jsonl", "later", 5)]
+    ("kind", "which", "offset", "stride"),
+    [
+        ("parquet", "first", 0, 13),
+        ("parquet", "later", 2, 13),
+        ("jsonl", "first", 4, 13),
+        ("jsonl", "later", 5, 13),
+        ("csv", "first", 6, 29),
+        ("arrow", "later", 7, 29),
+    ],
 )
-def test_a_run_killed_at_any_step_and_run_again_gives_the_rows_of_an_undisturbed_one(kind: str, which: str, offset: int) -> None:
-    arguments = [sys.executable, __file__, kind, which, str(offset), "7"]
+def test_a_run_killed_at_any_step_and_run_again_gives_the_rows_of_an_undisturbed_one(
+    kind: str, which: str, offset: int, stride: int
+) -> None:
+    arguments = [sys.executable, __file__, kind, which, str(offset), str(stride)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 60
+
+
+@pytest.mark.parametrize("fault", ["files.staged#2", "files.synced", "files.record_written#3", "files.committed"])
+def test_a_run_killed_at_a_named_step_and_run_again(fault: str, tmp_path: Path) -> None:
+    command = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_files_crash as crash\n"
+    command += f"crash.load('parquet', crash.Path({str(tmp_path / 'data')!r}), 'first')"
+    done = subprocess.run([sys.executable, "-c", command], env=os.environ | {"DATIVO_FAULT_POINT": fault}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    check(tmp_path / "data", ended=False)
+    load("parquet", tmp_path / "data", "second")
+    check(tmp_path / "data", ended=True)
 
 
 if __name__ == "__main__":
