@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import pyarrow as pa
@@ -20,11 +21,14 @@ from dativo_sdk import JobKey
 from dativo._faults import fault_point
 from dativo.objectstore import connect, failures, read_place, refused
 
-PART_BYTES = 6 << 20
-"""Parts of an upload: S3 wants 5 MiB at least and takes 10,000, so that a file may have 60 GB."""
+PART_BYTES = 5 << 20
+"""Parts of an upload: S3 wants no smaller ones and takes 10,000, so that a file may have 50 GB."""
 
 PARTS_AT_ONCE = 2
 READERS = 8
+SETTLING = 4
+"""Files that wait for the end of their upload, each with a part or less in memory; more of them wait before they end."""
+
 PUT_ATTEMPTS = 3
 
 
@@ -44,12 +48,16 @@ class ObjectSink:
     def close(self) -> int:
         nbytes = int(self.stream.tell())
         self.stream.close()
+        self._owner.settling.acquire()
         return nbytes
 
     def settle(self) -> None:
         writer, self._writer = self._writer, None
-        with failures(self._url, "write to"):
-            writer.close()
+        try:
+            with failures(self._url, "write to"):
+                writer.close()
+        finally:
+            self._owner.settling.release()
 
     def discard(self) -> None:
         import obstore
@@ -143,6 +151,7 @@ class ObjectStore:
 
     Attributes:
         unreachable: Something could not be removed, so the rest is not tried: a run that fails ends soon.
+        settling: Held by each file between its `close` and the end of its `settle`.
     """
 
     fenced = True
@@ -155,6 +164,7 @@ class ObjectStore:
         self._store = connect(place)
         self._scratch: tuple[Path, int] | None = None
         self.unreachable = False
+        self.settling = BoundedSemaphore(SETTLING)
 
     def locate(self, path: str) -> str:
         return f"{self.location}/{path}"

@@ -28,7 +28,7 @@ from dativo._dataset import Dataset, dataset
 from dativo.targets import _staging
 from dativo.targets._file_names import clean
 from dativo.targets._files import FilesWriter
-from dativo.targets._object_store import ObjectStore
+from dativo.targets._object_store import SETTLING, ObjectSink, ObjectStore
 from dativo.targets.arrow import ArrowWriter
 from dativo.targets.csv import CsvWriter
 from dativo.targets.jsonl import JsonLinesWriter
@@ -145,13 +145,13 @@ def test_a_commit_whose_answer_is_lost_is_known_to_have_happened(retries: int, s
 def test_many_jobs_commit_to_one_table_at_the_same_time(bucket: Config) -> None:
     def work(number: int) -> None:
         with opened(bucket, JobKey("acme", f"job{number}")) as writer:
-            for step in range(10):
+            for step in range(20):
                 writer.write_batch(batch({"id": [100 * number + step]}))
                 writer.commit(b"%d" % step)
 
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(work, range(6)))
-    assert sorted(ids(bucket)) == sorted(100 * number + step for number in range(6) for step in range(10))
+    assert sorted(ids(bucket)) == sorted(100 * number + step for number in range(6) for step in range(20))
 
 
 def test_a_run_that_was_overtaken_cannot_commit(bucket: Config) -> None:
@@ -336,6 +336,24 @@ def test_rows_that_wait_on_a_disk_are_gone_afterwards(bucket: Config, tmp_path: 
     assert list(tmp_path.iterdir()) == []
     data = committed(bucket)
     assert all(data.to_arrow(stream)["id"].to_pylist() == list(range(5000)) for stream in streams)
+
+
+def test_files_that_end_together_wait_for_one_another(bucket: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[int] = []
+    settle = ObjectSink.settle
+
+    def slow(sink: ObjectSink) -> None:
+        time.sleep(0.01)
+        waiting.append(SETTLING - sink._owner.settling._value)
+        settle(sink)
+
+    monkeypatch.setattr(ObjectSink, "settle", slow)
+    streams = [StreamId(f"s{number}") for number in range(40)]
+    with opened(bucket) as writer:
+        for stream in streams:
+            writer.write_batch(batch({"id": [1]}, stream))
+        assert len(writer.commit(b"1").written) == 40
+    assert (max(waiting), len(waiting)) == (SETTLING, 40)
 
 
 def test_a_directory_of_a_dead_run_is_removed_and_one_of_a_living_run_is_not(
