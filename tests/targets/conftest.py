@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dativo.keys._local import add_key
 from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.seaweedfs import S3Server, seaweedfs
 
@@ -38,3 +40,17 @@ def bucket(s3: S3Server) -> dict[str, Any]:
 def postgres() -> Iterator[PostgresServer]:
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, Any]:
+    """An `encryption` with keys `footer` and `pii` in a file."""
+    file = tmp_path / "keys.json"
+    for key_id in ("footer", "pii"):
+        add_key(file, key_id)
+    return {"kms": {"type": "local", "file": str(file)}, "footer_key": "footer", "audit": str(tmp_path / "audit.jsonl")}
+
+
+@pytest.fixture
+def by_column(keys: dict[str, Any]) -> dict[str, Any]:
+    return {**keys, "column_keys": {"pii": ["email"]}, "quarantine_key": "pii"}
