@@ -1,13 +1,11 @@
-"""A real PostgreSQL that tests may end and start again, and a proxy before it that can cut the line."""
+"""A real PostgreSQL that tests may end and start again."""
 
 from __future__ import annotations
 
 import contextlib
-import select
-import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,57 +94,3 @@ def postgres_server() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.kill()
-
-
-class Proxy:
-    """Passes bytes on to a server until `cut`, or until `sees` says so of bytes that a client sends.
-
-    Attributes:
-        sees: Called with what the client sends, before it is passed on; says `before` or `after` to cut the line there.
-    """
-
-    def __init__(self, port: int, sees: Callable[[bytes], str | None] = lambda _: None) -> None:
-        self._server = port
-        self._sees = sees
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._lines: list[socket.socket] = []
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> Proxy:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        self.cut()
-
-    def cut(self) -> None:
-        """Ends all connections at once, without a word to either side."""
-        for line in self._lines:
-            with contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server))
-                self._lines += [client, server]
-                threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
-
-    def _pump(self, client: socket.socket, server: socket.socket) -> None:
-        with client, server, contextlib.suppress(OSError):
-            while True:
-                for line in select.select([client, server], [], [])[0]:
-                    data = line.recv(1 << 16)
-                    if not data:
-                        return
-                    wanted = self._sees(data) if line is client else None
-                    if wanted == "before":
-                        return
-                    (server if line is client else client).sendall(data)
-                    if wanted == "after":
-                        # The server gets to work; its answer never arrives.
-                        server.recv(1 << 16)
-                        return

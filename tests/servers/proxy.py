@@ -1,98 +1,86 @@
-"""A TCP proxy on loopback that fails as networks do: connections break, are refused, or lose an answer."""
+"""A TCP proxy on loopback before a server: its connections can be cut, as a network does it."""
 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
-from collections.abc import Iterator
-
-CHUNK = 1 << 16
+from collections.abc import Callable
 
 
 class Proxy:
-    """Passes bytes on to a server, until it is told otherwise.
+    """Passes bytes on to a server until `cut`, or until `sees` says so of bytes that a client sends.
+
+    While the server is away, clients are turned away too.
 
     Attributes:
-        port: Where it listens.
-        cut: While it is true, connections are closed as soon as they are made.
-        lose_answer_to: The answer to the next request that begins so is not passed on: the connection is closed instead.
-        lost: How many answers were lost.
-        refused: How many connections were closed because of `cut`.
+        sees: Called with what the client sends, before it is passed on; says `before` or `after` to cut the line there.
     """
 
-    def __init__(self, upstream: int) -> None:
-        self._upstream = upstream
+    def __init__(self, port: int, sees: Callable[[bytes], str | None] = lambda _: None) -> None:
+        self._server = port
+        self._sees = sees
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.cut = False
-        self.lose_answer_to: bytes | None = None
-        self.lost = 0
-        self.refused = 0
-        self._open: set[socket.socket] = set()
+        self._lines: set[socket.socket] = set()
         self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def break_connections(self) -> None:
-        """Ends all that are open."""
-        with self._lock:
-            for each in self._open:
-                with contextlib.suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+    def __enter__(self) -> Proxy:
+        self._thread.start()
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            # Closing alone does not wake the thread that waits in `accept`.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.break_connections()
+        self._thread.join()
+        self.cut()
 
-    def _accept(self) -> None:
+    def cut(self) -> None:
+        """Ends all connections at once, without a word to either side."""
+        with self._lock:
+            for line in self._lines:
+                with contextlib.suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if self.cut:
-                self.refused += 1
+            try:
+                server = socket.create_connection(("127.0.0.1", self._server))
+            except OSError:
                 client.close()
                 continue
-            server = socket.create_connection(("127.0.0.1", self._upstream))
+            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+
+    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server:
             with self._lock:
-                self._open |= {client, server}
-            doomed = threading.Event()
-            threading.Thread(target=self._requests, args=(client, server, doomed), daemon=True).start()
-            threading.Thread(target=self._answers, args=(server, client, doomed), daemon=True).start()
+                self._lines |= {client, server}
+            try:
+                with contextlib.suppress(OSError):
+                    self._pass(client, server)
+            finally:
+                with self._lock:
+                    self._lines -= {client, server}
 
-    def _requests(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
-        with contextlib.suppress(OSError):
-            while data := client.recv(CHUNK):
-                if self.lose_answer_to is not None and data.startswith(self.lose_answer_to):
-                    self.lose_answer_to = None
-                    doomed.set()
-                server.sendall(data)
-        self._end(client, server)
-
-    def _answers(self, server: socket.socket, client: socket.socket, doomed: threading.Event) -> None:
-        with contextlib.suppress(OSError):
-            while data := server.recv(CHUNK):
-                if doomed.is_set():
-                    self.lost += 1
-                    break
-                client.sendall(data)
-        self._end(client, server)
-
-    def _end(self, *sockets: socket.socket) -> None:
-        for each in sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        with self._lock:
-            self._open.difference_update(sockets)
-
-
-@contextlib.contextmanager
-def proxy(upstream: int) -> Iterator[Proxy]:
-    """One to a port of this machine."""
-    made = Proxy(upstream)
-    try:
-        yield made
-    finally:
-        made.close()
+    def _pass(self, client: socket.socket, server: socket.socket) -> None:
+        while True:
+            for line in select.select([client, server], [], [])[0]:
+                data = line.recv(1 << 16)
+                if not data:
+                    return
+                wanted = self._sees(data) if line is client else None
+                if wanted == "before":
+                    return
+                (server if line is client else client).sendall(data)
+                if wanted == "after":
+                    # The server gets to work; its answer never arrives.
+                    server.recv(1 << 16)
+                    return

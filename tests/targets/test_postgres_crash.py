@@ -19,8 +19,9 @@ from dativo_sdk import ConfiguredStream, WriteCatalog
 from dativo_sdk.conformance import JOB, ORDERS, batch
 
 from dativo.targets.postgres import PostgresWriter, _writer
-from tests.servers.postgres import PostgresServer, Proxy
+from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_load import PARTS, load
+from tests.servers.proxy import Proxy
 
 POINTS = ["staged", "merged", "state_written", "before_commit", "committed"]
 MODES = ["append", "append_dedup", "overwrite", "merge", "scd2"]

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from dativo._target import load_target, write_modes
-from tests.servers.postgres import PostgresServer, Proxy, postgres_server
+from tests.servers.postgres import PostgresServer, postgres_server
+from tests.servers.proxy import Proxy
 from tests.servers.seaweedfs import S3Server, seaweedfs
 
 __all__ = ["PLACES", "Place", "Server", "fault_points", "modes", "opened", "removed"]
