@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
-from dativo_protocols import StreamId
 from dativo_protocols.errors import ConfigError, ContractError, TargetError
 from dativo_sdk import ConfiguredStream, SchemaChange
 
-from dativo import _compute as pc
-from dativo._evolution import conform, evolve, same_type, type_text
+from dativo._evolution import conform, evolve
 from dativo._names import DELETED_AT, VALID_FROM, VALID_TO, VERSION, adopt
 from dativo.targets.postgres._catalog import Column, Relation
 from dativo.targets.postgres._connection import Connection
+from dativo.targets.postgres._fitting import MOMENT, check_precision, differences, refuse_generated, with_moments
 from dativo.targets.postgres._load import Load
 from dativo.targets.postgres._reshape import Reshape, drop_key_index, make_key_index
 from dativo.targets.postgres._stage import Stage
@@ -22,7 +21,6 @@ from dativo.targets.postgres._types import check_values, has_bounds, holding
 
 __all__ = ["StreamTable"]
 
-_MOMENT = pa.timestamp("us", "UTC")
 _DIFFERENCES = ("merge", "scd2", "append_dedup")
 
 
@@ -142,7 +140,7 @@ class StreamTable:
         rows = conform(pa.RecordBatch.from_arrays(batch.columns, schema=self._renamed), self._sending, stream=self.id)
         for index in self._bounded:
             check_values(rows.column(index), rows.schema.field(index), self.id)
-        self._check_precision(rows)
+        check_precision(self.relation, rows, self.id)
         stage = self._steps[-1] if self._steps else None
         if not isinstance(stage, Stage):
             stage = self._new_stage()
@@ -165,7 +163,7 @@ class StreamTable:
         if self.schema is None or VERSION not in self.schema.names:
             return
         if self._stream.deletes == "soft" and self.mode != "scd2" and DELETED_AT not in self.schema.names:
-            self._reshape(evolve(self.schema, pa.schema([(DELETED_AT, _MOMENT)])).schema)
+            self._reshape(evolve(self.schema, pa.schema([(DELETED_AT, MOMENT)])).schema)
         self._steps.append(_Obsolete(version))
 
     def settle(self) -> None:
@@ -222,7 +220,7 @@ class StreamTable:
             first = next(step for step in self._steps if isinstance(step, Reshape))
             columns = first.begin_anew(self._connection, self.name, self.relation, self._ours())
         self._take_steps(columns)
-        self.changes += _differences(self.id, before, self.schema, self._ours())
+        self.changes += differences(self.id, before, self.schema, self._ours())
 
     def committed(self, relation: Relation | None) -> None:
         """Begins to count anew.
@@ -294,14 +292,14 @@ class StreamTable:
         if not len(held):
             raise ContractError(f"stream `{self.id}` has no columns", hint="leave it out", facts={"stream": str(self.id)})
         if self.mode == "scd2":
-            held = _with(held, VALID_FROM, VALID_TO)
+            held = with_moments(held, VALID_FROM, VALID_TO)
         if self.schema is None:
             evolved, changes = evolve(None, held).schema, [SchemaChange(self.id, "table", None, None, None)]
         else:
             evolution = evolve(self.schema, held)
             evolved = evolution.schema
             changes = [SchemaChange(self.id, each.kind, each.column, each.before, each.after) for each in evolution.changes]
-        self._refuse_generated(renamed.names)
+        refuse_generated(self.relation, renamed.names, self.id)
         if self.mode != "overwrite":
             self.changes += changes
         if changes or (self.mode == "overwrite" and not self._steps):
@@ -335,49 +333,3 @@ class StreamTable:
     def _reshape(self, after: pa.Schema) -> None:
         self._steps.append(Reshape(self.id, self.schema, after))
         self.schema = after
-
-    def _refuse_generated(self, names: list[str]) -> None:
-        columns = () if self.relation is None else self.relation.columns
-        for column in columns:
-            if column.generated and column.field.name in names:
-                raise ContractError(
-                    f"PostgreSQL generates column `{column.field.name}` of table `{self.name}`, but stream `{self.id}` has it",
-                    hint="leave it out with `fields` in the job",
-                    facts={"stream": str(self.id), "column": column.field.name},
-                )
-
-    def _check_precision(self, rows: pa.RecordBatch) -> None:
-        """Refuses fractions of a second that a column of the user's would round."""
-        for column in () if self.relation is None else self.relation.columns:
-            if column.coarse is None or column.field.name not in rows.schema.names:
-                continue
-            values, unit = rows.column(column.field.name).view(pa.int64()), 10 ** (6 - column.coarse)
-            if pc.any(pc.not_equal(pc.multiply(pc.divide(values, unit), unit), values)).as_py():
-                raise ContractError(
-                    f"column `{column.field.name}` of table `{self.name}` is `{column.type_name}`, which would round a value",
-                    hint="change the column's type by hand",
-                    facts={"stream": str(self.id), "column": column.field.name},
-                )
-
-
-def _with(schema: pa.Schema, *moments: str) -> pa.Schema:
-    for name in moments:
-        if name not in schema.names:
-            schema = schema.append(pa.field(name, _MOMENT))
-    return schema
-
-
-def _differences(stream: StreamId, old: pa.Schema | None, new: pa.Schema, ours: frozenset[str]) -> list[SchemaChange]:
-    """What replacing a table's rows changes; a column that is gone has no `after`."""
-    if old is None:
-        return [SchemaChange(stream, "table", None, None, None)]
-    before, after = ({field.name: field for field in schema} for schema in (old, new))
-    changes = [
-        SchemaChange(stream, "column", name, None, type_text(field)) for name, field in after.items() if name not in before
-    ]
-    for name, field in before.items():
-        if name not in after:
-            changes += [SchemaChange(stream, "column", name, type_text(field), None)] if name in ours else []
-        elif not same_type(field, after[name]):
-            changes.append(SchemaChange(stream, "type", name, type_text(field), type_text(after[name])))
-    return changes
