@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from dativo_protocols.errors import ConfigError
 from pydantic import Field, SecretStr, model_validator
@@ -42,11 +43,14 @@ class VaultConfig(Model):
     approle_mount: str = "approle"
     ca_file: Path | None = None
     """Certificates of the authorities to trust, in PEM; by default the system's."""
+    allow_http: bool = False
+    """Without TLS, whoever is on the way reads keys; this machine itself is always allowed."""
 
     @model_validator(mode="after")
     def _addressed(self) -> VaultConfig:
-        if not self.address.startswith(("http://", "https://")):
-            raise ValueError("`address` must begin with `https://`; it is not set, nor is `$VAULT_ADDR`")
+        if not self.address:
+            raise ValueError("`address` is not set, nor is `$VAULT_ADDR`")
+        _check_address("address", self.address, self.allow_http)
         return self
 
     def read_token(self) -> str:
@@ -72,6 +76,14 @@ class AwsConfig(Model):
     profile: str | None = None
     endpoint: str | None = None
     """Another address, for a private endpoint or a server that speaks the protocol."""
+    allow_http: bool = False
+    """As for Vault."""
+
+    @model_validator(mode="after")
+    def _addressed(self) -> AwsConfig:
+        if self.endpoint is not None:
+            _check_address("endpoint", self.endpoint, self.allow_http)
+        return self
 
 
 class Pkcs11Config(Model):
@@ -184,6 +196,16 @@ def open_keyring(config: KeysConfig | Mapping[str, Any], *, tenant: str = "", jo
     file = config.audit.expanduser() if config.audit else state_dir() / "key-audit.jsonl"
     kms = open_kms(config.kms)
     return Keyring(kms, Audit(file), tenant=tenant, job=job, run=run, cache_seconds=config.cache)
+
+
+def _check_address(name: str, address: str, allow_http: bool) -> None:
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"`{name}` must be a URL such as `https://kms.example.org`")
+    if parts.scheme == "http" and not allow_http and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError(
+            f"`{name}` must begin with `https://`: keys travel there; `allow_http: true` for a network that encrypts"
+        )
 
 
 def _first_line(file: Path) -> str:

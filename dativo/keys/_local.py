@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import json
 import os
 import stat
@@ -116,9 +117,26 @@ def add_key(file: Path, key_id: str) -> int:
     Raises:
         ConfigError: The file holds something else, or cannot be written.
     """
-    keys = read_keys(file) if file.exists() else {}
-    version = max(keys.get(key_id, {0: b""})) + 1
-    keys.setdefault(key_id, {})[version] = os.urandom(KEY_BYTES)
+    try:
+        directory = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    try:
+        # One at a time: a version that somebody else has just made and used must not get lost.
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        keys = read_keys(file) if file.exists() else {}
+        version = max(keys.get(key_id, {0: b""})) + 1
+        keys.setdefault(key_id, {})[version] = os.urandom(KEY_BYTES)
+        _replace(file, keys)
+        os.fsync(directory)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    finally:
+        os.close(directory)
+    return version
+
+
+def _replace(file: Path, keys: Mapping[str, Mapping[int, bytes]]) -> None:
     document = {
         "version": 1,
         "keys": {
@@ -126,27 +144,23 @@ def add_key(file: Path, key_id: str) -> int:
             for name, versions in sorted(keys.items())
         },
     }
-    new = file.with_name(f".{file.name}.{os.getpid()}.new")
+    new = file.with_name(f".{file.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w") as opened:
-                json.dump(document, opened, indent=2)
-                opened.write("\n")
-                opened.flush()
-                os.fsync(descriptor)
-            new.replace(file)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-        directory = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise ConfigError(f"cannot write the key file `{file}`: {error.strerror}", facts={"path": str(file)}) from error
-    return version
+        with os.fdopen(descriptor, "w") as opened:
+            json.dump(document, opened, indent=2)
+            opened.write("\n")
+            opened.flush()
+            os.fsync(descriptor)
+        new.replace(file)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(file: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write the key file `{file}`: {error.strerror}", facts={"path": str(file)})
 
 
 def _bound(key_id: str, context: Mapping[str, str]) -> bytes:

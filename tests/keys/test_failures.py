@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dativo_protocols.errors import ConfigError, TargetError
+from pydantic import TypeAdapter
 
+from dativo.keys import KmsConfig
 from dativo.keys._local import add_key, read_keys
 from tests.keys.servers import Aws, Token, Vault, free_port, openbao
 from tests.keys.test_kms import CONTEXT, kms_of
@@ -35,6 +38,12 @@ def test_a_new_key_file_is_the_owners_alone(tmp_path: Path) -> None:
     assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
     assert sorted(read_keys(tmp_path / "keys.json")["pii"]) == [1, 2]
     assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+
+
+def test_versions_that_are_made_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: add_key(tmp_path / "keys.json", "pii"), range(24)))
+    assert sorted(made) == sorted(read_keys(tmp_path / "keys.json")["pii"]) == list(range(1, 25))
 
 
 @pytest.mark.parametrize(
@@ -148,8 +157,21 @@ def test_a_vault_without_a_token_or_an_address(vault: Vault, monkeypatch: pytest
     monkeypatch.delenv("VAULT_ADDR", raising=False)
     with pytest.raises(ConfigError, match="there is no token"):
         kms_of({"type": "vault", "address": vault.address}).check("pii")
-    with pytest.raises(ValueError, match="must begin with `https://`"):
+    with pytest.raises(ValueError, match="is not set"):
         kms_of({"type": "vault"})
+
+
+@pytest.mark.parametrize("kind", [{"type": "vault", "name": "address"}, {"type": "aws", "name": "endpoint"}])
+def test_keys_do_not_travel_in_the_clear(kind: dict[str, str]) -> None:
+    def check(address: str, **more: Any) -> None:
+        TypeAdapter(KmsConfig).validate_python({"type": kind["type"], kind["name"]: address, **more})
+
+    for refused in ("http://vault.example.org:8200", "http://127.0.0.1.example.org", "vault.example.org", "ftp://vault"):
+        with pytest.raises(ValueError, match=kind["name"]):
+            check(refused)
+    for taken in ("https://vault.example.org", "http://127.0.0.1:8200", "http://localhost", "http://[::1]:8200"):
+        check(taken)
+    check("http://vault.example.org", allow_http=True)
 
 
 def test_aws_that_cannot_be_reached_is_worth_another_attempt(aws: Aws) -> None:
