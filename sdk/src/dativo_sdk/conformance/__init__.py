@@ -16,6 +16,7 @@ from dativo_sdk.conformance import (  # noqa: F401
     evolution,
     history,
     inspection,
+    model,
     modes,
     names,
     quarantine,
