@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -627,6 +628,27 @@ def test_a_time_limit_for_statements(poor: Postgres) -> None:
     with pytest.raises(TargetError, match="time limit for a statement") as caught:
         poor.load(batch({"id": [2]}))
     assert "statement_timeout" in str(caught.value.hint)
+
+
+def test_a_server_with_settings_of_its_own(poor: Postgres) -> None:
+    settings = {
+        "timezone": "'Asia/Kolkata'",
+        "datestyle": "'German'",
+        "extra_float_digits": "0",
+        "standard_conforming_strings": "off",
+        "default_transaction_isolation": "serializable",
+        "search_path": "''",
+        "idle_session_timeout": "50",
+    }
+    for name, value in settings.items():
+        poor.sql(f"ALTER ROLE poor SET {name} = {value}")
+    poor.sql(f'GRANT ALL ON SCHEMA "{poor.config["schema"]}" TO poor')
+    poor.load(batch({"id": [1, 2], "at": at(1, 2), "v": [0.1 + 0.2, 1.0], "b": [b"\\", b"'"]}), mode="merge", key=("id",))
+    writer = poor.open(ConfiguredStream(ORDERS, "merge", ("id",)))
+    time.sleep(0.2)
+    writer.write_batch(batch({"id": [2], "at": ["x"], "v": ["y"], "b": ["z"]}))
+    writer.commit(b"2", final=True)
+    assert poor.rows()[0] == {"id": 1, "at": "2026-01-01T00:00:01Z", "v": "0.30000000000000004", "b": "XA=="}
 
 
 def test_a_read_only_server(poor: Postgres) -> None:

@@ -21,7 +21,9 @@ _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, MDY",
     "extra_float_digits": "1",
-    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    # Between two commits a session waits for its source, however long that takes.
+    "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "5min",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
