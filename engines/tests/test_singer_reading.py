@@ -282,6 +282,18 @@ def test_a_bad_value_in_a_batch_file_is_quarantined_alone(script: Script, tmp_pa
     assert reading.rows_in == {StreamId("t"): 3}
 
 
+def test_no_batch_file_says_when_its_rows_were_extracted(script: Script, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"id": [1], "_dativo_extracted_at": ["mine"]}), tmp_path / "file.parquet")
+    message = batch_message("parquet", str(tmp_path / "file.parquet"))
+    decode = DecodeOptions(metadata=frozenset({"extracted_at"}))
+    seen, _ = read(script(says(SCHEMA, message)), tmp_path, decode=decode)
+    assert rows(seen) == [
+        {"id": 1, "name": None, "_dativo_extracted_at": None, "_dativo_extra": '{"_dativo_extracted_at":"mine"}'}
+    ]
+
+
 def test_a_missing_batch_file_names_itself(script: Script, tmp_path: Path) -> None:
     with pytest.raises(ConnectorError, match=r"cannot read `file:///no/such.parquet` of stream `t`"):
         read(script(says(SCHEMA, batch_message("parquet", "file:///no/such.parquet"))), tmp_path)
