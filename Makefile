@@ -22,7 +22,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/uv/bin:$(PATH)
 unexport PYTHONPATH PYTHONDONTWRITEBYTECODE
 
-.PHONY: all help setup quickstart test lint format bench crash specs fuzz lock clean
+.PHONY: all help setup quickstart test lint format bench crash matrix specs fuzz lock clean
 
 all: test lint ## The tests, then the linters (what you get without a target)
 
@@ -53,6 +53,9 @@ bench: setup ## Time Dativo and its peers, write docs/benchmarks.md (an hour; BE
 
 crash: setup ## Kill a run at 200 random instants in each target, compare the rows (hours; CRASH="--kills 20", or "--source docker" for a container)
 	$(BIN)/python tests/crash/crash.py --kills 200 --rows 1000000 --target duckdb --target parquet --target jsonl $(CRASH)
+
+matrix: setup ## Interrupt 1,000 runs over every target and write mode, compare all rows (an hour; MATRIX="--target duckdb")
+	$(BIN)/python -m tests.crash.matrix --kills 1000 $(MATRIX)
 
 specs: setup ## Install the connector of every recipe (2 GB), compare what it says with the registry
 	$(BIN)/pytest -m specs tests/recipes

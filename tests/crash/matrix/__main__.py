@@ -2,7 +2,8 @@
 
     python -m tests.crash.matrix --kills 1000                          # over the whole matrix
     python -m tests.crash.matrix --kills 40 --target duckdb --mode merge
-    python -m tests.crash.matrix --kills 1000 --document               # writes the table into docs/delivery.md
+    python -m tests.crash.matrix --kills 1000 --results FILE           # goes on where an earlier call with this file was ended
+    python -m tests.crash.matrix --document --results FILE             # writes the table into docs/delivery.md
 
 After each interruption the job is run again until it ends well; its rows must be those of a run that nobody disturbed. Exits 1
 when a row was lost, doubled or changed.
@@ -11,13 +12,15 @@ when a row was lost, doubled or changed.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import random
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.crash.matrix.places import PLACES, modes, opened, removed
@@ -97,6 +100,16 @@ def undisturbed(cell: Cell, folder: Path) -> tuple[Rows, Rows, float]:
     return expected, before, seconds
 
 
+def kept(path: Path | None) -> list[Outcome]:
+    """The cells of earlier calls, in the order of the matrix."""
+    if path is None or not path.exists():
+        return []
+    found = [Outcome(**json.loads(line)) for line in path.read_text().splitlines()]
+    for outcome in found:
+        outcome.ways = Counter(outcome.ways)
+    return sorted(found, key=lambda outcome: (PLACES.index(outcome.target), outcome.mode))
+
+
 def table(outcomes: list[Outcome]) -> str:
     """In Markdown."""
     lines = [
@@ -122,8 +135,15 @@ def main() -> int:
     parser.add_argument("--mode", action="append")
     parser.add_argument("--rows", type=int, default=6_000, help="of two streams together")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
+    parser.add_argument("--results", type=Path, help="every finished cell is kept there, and not done again")
     parser.add_argument("--document", action="store_true")
     chosen = parser.parse_args()
+    outcomes = kept(chosen.results)
+    if chosen.document:
+        text = DOCUMENT.read_text()
+        before, rest = text.split(BEGIN)
+        DOCUMENT.write_text(before + BEGIN + table(outcomes) + END + rest.split(END)[1])
+        return 0
     folder = Path(tempfile.mkdtemp(prefix="dativo-matrix-"))
     names = chosen.target or list(PLACES)
     cells = []
@@ -132,23 +152,23 @@ def main() -> int:
             cells += [(name, mode) for mode in modes(place) if not chosen.mode or mode in chosen.mode]
     each = -(-chosen.kills // len(cells))
     print(f"seed {chosen.seed}, {chosen.rows} rows, {len(cells)} cells, {each} interruptions in each", flush=True)
-    outcomes = []
+    done = {(outcome.target, outcome.mode) for outcome in outcomes}
     for name in names:
-        with opened(name) as place:
-            for mode in [mode for target, mode in cells if target == name]:
+        left = [mode for target, mode in cells if target == name and (target, mode) not in done]
+        with opened(name) if left else contextlib.nullcontext() as place:
+            for mode in left:
                 cell = Cell(place, mode, chosen.rows)
                 began = time.monotonic()
                 outcome = crash(cell, each, random.Random(f"{chosen.seed} {name} {mode}"), folder / name / mode)
                 outcomes.append(outcome)
+                if chosen.results:
+                    with chosen.results.open("a") as file:
+                        file.write(json.dumps(asdict(outcome)) + "\n")
                 print(f"{outcome} in {time.monotonic() - began:.0f} s", flush=True)
     print(table(outcomes))
     if any(outcome.lost or outcome.more for outcome in outcomes):
         return 1
     shutil.rmtree(folder)
-    if chosen.document:
-        text = DOCUMENT.read_text()
-        before, rest = text.split(BEGIN)
-        DOCUMENT.write_text(before + BEGIN + table(outcomes) + END + rest.split(END)[1])
     return 0
 
 

@@ -191,6 +191,8 @@ def _s3_config(server: S3Server, proxy: Proxy) -> dict[str, Any]:
         "access_key_id": server.access_key,
         "secret_access_key": server.secret_key,
         "allow_http": True,
+        # The server is away for longer than anybody wants to wait here: a run gives up, and is run again.
+        "retry_timeout_seconds": 3,
     }
     return {"path": f"s3://{server.bucket}", "storage_options": options}
 

@@ -25,10 +25,12 @@ DATIVO = Path(sys.executable).with_name("dativo")
 TAP = Path(__file__).with_name("tap.py")
 RUN_SECONDS = 300.0
 ORPHAN_SECONDS = 15.0
+LATER_SECONDS = 120.0
+TRY_AGAIN = 75
 MOST_COMMITS = 5
 VARYING = {"_dativo_loaded_at", "_dativo_run_id", "_dativo_deleted_at", "run_id", "loaded_at", "id", "line"}
 """Columns that are of one run, in a quarantine also its own ids; of others only whether there is a value."""
-FAILED = (-9, 0, 10, 20, 75)
+FAILED = (-9, 0, 10, 20, TRY_AGAIN)
 """How an interrupted run may end: killed, too late, by its source, by its target, or with the advice to try again."""
 
 Rows = Mapping[str, "Counter[Hashable]"]
@@ -120,9 +122,14 @@ class Trial:
             )
 
     def finish(self) -> float:
-        """Runs to the end; returns the seconds it took, and fails when it does not end well."""
+        """Runs to the end, also when it is told to try again later, as by a server that is not quite back; the seconds it took.
+
+        Fails when it does not end well.
+        """
         began = time.monotonic()
-        code = self.start().wait(RUN_SECONDS)
+        deadline = began + LATER_SECONDS
+        while (code := self.start().wait(RUN_SECONDS)) == TRY_AGAIN and time.monotonic() < deadline:
+            time.sleep(1)
         if code != 0:
             raise AssertionError(f"a rerun exited {code}: {self.folder}\n{self.log()}")
         return time.monotonic() - began
