@@ -21,6 +21,8 @@ from dativo_sdk import JobKey
 from dativo._faults import fault_point
 from dativo.objectstore import connect, failures, read_place, refused
 
+PROBE = "_dativo/conditional-put"
+
 PART_BYTES = 5 << 20
 """Parts of an upload: S3 wants no smaller ones and takes 10,000, so that a file may have 50 GB."""
 
@@ -179,7 +181,24 @@ class ObjectStore:
             return any(chunk for chunk in obstore.list(self._store, "_dativo/commits", chunk_size=1))
 
     def prepare(self) -> None:
-        """A bucket has no directories."""
+        """Sees to it that the service refuses to put what is there already: one that ignores the condition would lose commits."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        # Some services make a bucket for what is put, but none for what is listed.
+        self.exists()
+        try:
+            for _ in range(2):
+                obstore.put(self._store, PROBE, b"put once: what is there is not put again", mode="create", use_multipart=False)
+        except (AlreadyExistsError, PreconditionError):
+            return
+        except (BaseError, OSError) as error:
+            raise refused(error, "write to", self.location) from None
+        raise TargetError(
+            f"the service of `{self.location}` puts what is there already: it does not know conditional puts",
+            hint="use a newer version of it, or another service",
+            facts={"path": self.location},
+        )
 
     def hold(self, job: JobKey, name: str) -> AbstractContextManager[None]:
         return nullcontext()

@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import duckdb
+import obstore
 import polars as pl
 import pyarrow as pa
 import pyarrow.fs
@@ -34,7 +35,7 @@ from dativo.targets.csv import CsvWriter
 from dativo.targets.jsonl import JsonLinesWriter
 from dativo.targets.parquet import ParquetWriter
 from tests.project import Project
-from tests.servers.proxy import proxy
+from tests.servers.proxy import Proxy
 from tests.servers.seaweedfs import S3Server
 
 ONE, TWO = JobKey("acme", "one"), JobKey("acme", "two")
@@ -83,6 +84,43 @@ def uploads(s3: S3Server) -> list[str]:
     return [each["Key"] for each in client.list_multipart_uploads(Bucket=s3.bucket).get("Uploads", [])]
 
 
+class Network:
+    """What a proxy does to requests.
+
+    Attributes:
+        down: None is passed on.
+        lose: The answer to the next one that begins so is not passed back.
+        refused: How many were not passed on.
+        lost: How many answers were lost.
+    """
+
+    def __init__(self) -> None:
+        self.down = False
+        self.lose = b""
+        self.refused = self.lost = 0
+
+    def __call__(self, request: bytes) -> str | None:
+        if self.down:
+            self.refused += 1
+            return "before"
+        if self.lose and request.startswith(self.lose):
+            self.lose = b""
+            self.lost += 1
+            return "after"
+        return None
+
+
+@pytest.fixture
+def network() -> Network:
+    return Network()
+
+
+@pytest.fixture
+def proxy(s3: S3Server, network: Network) -> Iterator[Proxy]:
+    with Proxy(s3.port, network) as made:
+        yield made
+
+
 def noise(rows: int, start: int = 0) -> Any:
     return batch({"id": pa.array(range(start, start + rows)), "noise": pa.array([os.urandom(200) for _ in range(rows)])})
 
@@ -129,17 +167,26 @@ def test_of_sixteen_puts_of_one_name_exactly_one_wins(bucket: Config) -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 3])
-def test_a_commit_whose_answer_is_lost_is_known_to_have_happened(retries: int, s3: S3Server, bucket: Config) -> None:
-    with proxy(s3.port) as network, opened(through(bucket, network.port, max_retries=retries)) as writer:
+def test_a_commit_whose_answer_is_lost_is_known_to_have_happened(
+    retries: int, proxy: Proxy, network: Network, bucket: Config
+) -> None:
+    with opened(through(bucket, proxy.port, max_retries=retries)) as writer:
         writer.write_batch(batch({"id": [1]}))
         # The data file goes up first.
         writer._staging.finish(writer._staging._lanes)
-        network.lose_answer_to = b"PUT "
+        network.lose = b"PUT "
         writer.commit(b"1")
         assert network.lost == 1
         writer.write_batch(batch({"id": [2]}))
         writer.commit(b"2")
     assert (ids(bucket), committed(bucket).state(ONE)) == ([1, 2], b"2")
+
+
+def test_a_service_that_ignores_conditions_is_refused(bucket: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = obstore.put
+    monkeypatch.setattr(obstore, "put", lambda *arguments, mode, **options: put(*arguments, **options))
+    with pytest.raises(TargetError, match="does not know conditional puts"), opened(bucket):
+        pass
 
 
 def test_many_jobs_commit_to_one_table_at_the_same_time(bucket: Config) -> None:
@@ -258,13 +305,13 @@ def test_a_server_that_does_not_answer_is_worth_another_try(bucket: Config) -> N
     assert (caught.value.retryable, "can it be reached?" in (caught.value.hint or "")) == (True, True)
 
 
-def test_a_network_that_is_cut_fails_the_run_and_the_next_one_goes_on(s3: S3Server, bucket: Config) -> None:
-    with proxy(s3.port) as network, opened(through(bucket, network.port, max_retries=1)) as writer:
+def test_a_network_that_is_cut_fails_the_run_and_the_next_one_goes_on(proxy: Proxy, network: Network, bucket: Config) -> None:
+    with opened(through(bucket, proxy.port, max_retries=1)) as writer:
         writer.write_batch(noise(1000))
         writer.commit(b"1000")
         writer.write_batch(noise(100_000, 1000))
-        network.cut = True
-        network.break_connections()
+        network.down = True
+        proxy.cut()
         with pytest.raises(TargetError) as caught:
             writer.commit(b"101000")
         assert caught.value.retryable
@@ -276,23 +323,23 @@ def test_a_network_that_is_cut_fails_the_run_and_the_next_one_goes_on(s3: S3Serv
     assert len(list(store(bucket).data_files())) == 2
 
 
-def test_a_run_that_fails_for_want_of_a_network_does_not_try_to_remove_each_of_its_files(s3: S3Server, bucket: Config) -> None:
-    with proxy(s3.port) as network:
-        config = through(bucket, network.port, max_retries=1)
-        with opened(config | {"file_size_bytes": 1}) as writer:
-            for number in range(20):
-                writer.write_batch(batch({"id": [number], f"column{number}": ["ends the file before"]}))
-            writer._staging.finish(writer._staging._lanes)
-            network.cut = True
-            network.break_connections()
-        assert 0 < network.refused < 10
+def test_a_run_that_fails_for_want_of_a_network_does_not_try_to_remove_each_of_its_files(
+    proxy: Proxy, network: Network, bucket: Config
+) -> None:
+    with opened(through(bucket, proxy.port, max_retries=1) | {"file_size_bytes": 1}) as writer:
+        for number in range(20):
+            writer.write_batch(batch({"id": [number], f"column{number}": ["ends the file before"]}))
+        writer._staging.finish(writer._staging._lanes)
+        network.down = True
+        proxy.cut()
+    assert 0 < network.refused < 10
 
 
-def test_a_connection_that_breaks_is_tried_again_unnoticed(s3: S3Server, bucket: Config) -> None:
-    with proxy(s3.port) as network, opened(through(bucket, network.port)) as writer:
+def test_a_connection_that_breaks_is_tried_again_unnoticed(proxy: Proxy, bucket: Config) -> None:
+    with opened(through(bucket, proxy.port)) as writer:
         for number in range(5):
             writer.write_batch(batch({"id": [number]}))
-            network.break_connections()
+            proxy.cut()
             writer.commit(b"%d" % number)
     assert ids(bucket) == list(range(5))
 
