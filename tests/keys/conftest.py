@@ -23,9 +23,17 @@ def vault() -> Iterator[Vault]:
 
 
 @pytest.fixture(scope="session")
-def aws() -> Iterator[Aws]:
+def aws_server() -> Iterator[Aws]:
     with moto_kms() as found:
         yield found
+
+
+@pytest.fixture
+def aws(aws_server: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """With credentials in the environment while the test runs: other tests start servers that would take them for their own."""
+    for name, value in aws_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return aws_server
 
 
 @pytest.fixture

@@ -174,7 +174,11 @@ def openbao(tls: bool = False) -> Iterator[Vault]:
 
 @dataclass
 class Aws:
-    """What answers in the place of AWS KMS, with keys under the aliases `footer` and `pii`."""
+    """What answers in the place of AWS KMS, with keys under the aliases `footer` and `pii`.
+
+    Attributes:
+        environment: Credentials; it takes any.
+    """
 
     endpoint: str
     environment: dict[str, str]
@@ -186,19 +190,23 @@ class Aws:
     def client(self) -> Any:
         import boto3
 
-        return boto3.client("kms", region_name="eu-central-1", endpoint_url=self.endpoint)
+        return boto3.client(
+            "kms",
+            region_name="eu-central-1",
+            endpoint_url=self.endpoint,
+            aws_access_key_id="tester",
+            aws_secret_access_key="tester",
+        )
 
 
 @contextlib.contextmanager
 def moto_kms() -> Iterator[Aws]:
-    """A new server, with credentials for it in the environment."""
+    """A new server."""
     import requests
 
     command = program("moto_server", "moto[server]")
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="dativo-moto-"))
-    environment = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tester", "AWS_EC2_METADATA_DISABLED": "true"}
-    before = {name: os.environ.get(name) for name in environment}
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", command, "-H", "127.0.0.1", "-p", str(port)],
@@ -207,7 +215,7 @@ def moto_kms() -> Iterator[Aws]:
             stderr=output,
         )
     try:
-        os.environ |= environment
+        environment = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tester", "AWS_EC2_METADATA_DISABLED": "true"}
         aws = Aws(f"http://127.0.0.1:{port}", environment)
         deadline = time.monotonic() + 60
         while True:
@@ -227,8 +235,3 @@ def moto_kms() -> Iterator[Aws]:
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

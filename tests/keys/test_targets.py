@@ -12,6 +12,7 @@ from dativo_protocols.errors import ConfigError
 from dativo_sdk import JobKey, WriteCatalog
 
 import dativo
+from dativo.keys import open_keyring
 from dativo.targets._files import FilesWriter
 from dativo.targets.csv import CsvWriter
 from dativo.targets.parquet import ParquetWriter
@@ -50,7 +51,8 @@ def test_rows_are_written_and_read(encryption: dict[str, Any], writer: type[File
     target.write_batch(Batch(StreamId("users"), data, 2, data.nbytes))
     target.commit(b"", final=True)
     target.close()
-    assert dativo.dataset(tmp_path / "out", keys=encryption).to_arrow("users").to_pylist() == data.to_pylist()
+    with open_keyring(encryption) as keys:
+        assert dativo.dataset(tmp_path / "out", keys=keys).to_arrow("users").to_pylist() == data.to_pylist()
 
 
 def test_a_key_that_is_not_there_is_found_out_at_the_start(encryption: dict[str, Any], tmp_path: Path) -> None:
