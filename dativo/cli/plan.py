@@ -9,6 +9,7 @@ import click
 from dativo.cli import _complete, _terminal
 from dativo.cli._command import command, verbose
 from dativo.cli._figures import count, shortened
+from dativo.cli._job_options import overrides_option
 
 if TYPE_CHECKING:
     from dativo._plan import Plan, StreamPlan
@@ -18,13 +19,7 @@ __all__ = ["plan"]
 
 @command("plan", examples=("dativo plan orders", "dativo plan jobs/orders.yaml --json"))
 @click.argument("job", shell_complete=_complete.jobs)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Override a value of the job, for example source.config.count=10. The value is YAML. Repeatable.",
-)
+@overrides_option
 def plan(job: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Show what a run of JOB would create, alter, read and write. Nothing is changed.
 

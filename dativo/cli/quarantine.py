@@ -13,6 +13,7 @@ import click
 from dativo.cli import _complete, _terminal
 from dativo.cli._command import Group, command, verbose
 from dativo.cli._figures import count, local_time
+from dativo.cli._job_options import overrides_option
 from dativo.cli._table import Column, show_table
 
 if TYPE_CHECKING:
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["quarantine"]
 
-overrides_option = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Override a value of the job, for example on_bad_value=null. The value is YAML. Repeatable.",
-)
 stream_option = click.option("--stream", "streams", multiple=True, metavar="NAME", help="Only this stream. Repeatable.")
 
 

@@ -10,6 +10,7 @@ import click
 from dativo.cli import _complete, _terminal
 from dativo.cli._command import command, verbose
 from dativo.cli._history import open_store, read_state, refuse_while_running
+from dativo.cli._job_options import overrides_option
 from dativo.cli._log import LogFormat, Logger, log_progress
 from dativo.cli._signals import commit_goes_on, spoken_through
 
@@ -29,13 +30,7 @@ __all__ = ["run"]
     ),
 )
 @click.argument("job", shell_complete=_complete.jobs)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Override a value of the job, for example `target.config.path=x.duckdb`. May be repeated.",
-)
+@overrides_option
 @click.option(
     "--state",
     "state_file",
