@@ -58,10 +58,12 @@ class Budget:
 
     Args:
         nbytes: Of Arrow data.
+        open_files: So many are open at most.
     """
 
-    def __init__(self, nbytes: int) -> None:
+    def __init__(self, nbytes: int, open_files: int = OPEN_FILES) -> None:
         self._limit = nbytes
+        self._open_files = open_files
         self._lanes: dict[int, _Lane] = {}
         self._total = 0
 
@@ -83,7 +85,7 @@ class Budget:
                 if self._total <= self._limit // 2:
                     break
         open_lanes = [lane for lane in self._lanes.values() if lane.is_open]
-        for lane in open_lanes[: max(0, len(open_lanes) - OPEN_FILES)]:
+        for lane in open_lanes[: max(0, len(open_lanes) - self._open_files)]:
             lane.finish()
 
 

@@ -15,7 +15,8 @@ from dativo_protocols.errors import TargetError
 
 from dativo.objectstore import connect, failures, read_place
 from dativo.targets._disk import make_directory, refused, sync
-from dativo.targets._object_store import ObjectSink, ObjectStore
+from dativo.targets._object_store import ObjectStore
+from dativo.targets._store import Sink
 
 __all__ = ["Input", "LocalStorage", "ObjectStorage", "Output", "Storage"]
 
@@ -44,7 +45,21 @@ Input = Any
 
 
 class Storage(Protocol):
-    """Files below one root, by paths relative to it with `/` between their parts."""
+    """Files below one root, by paths relative to it with `/` between their parts.
+
+    Attributes:
+        open_files: How many files may be written at the same time.
+    """
+
+    open_files: int
+
+    def prepare(self) -> None:
+        """Called before the first `put_new` of a run.
+
+        Raises:
+            TargetError: The place cannot put a file only where there is none.
+        """
+        ...
 
     def put_new(self, path: str, payload: bytes) -> bool:
         """Puts a small file atomically and durably, unless there is one.
@@ -89,8 +104,13 @@ class Storage(Protocol):
 class LocalStorage:
     """A `Storage` in a directory, which is made by the first file."""
 
+    open_files = 32
+
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def prepare(self) -> None:
+        """Links never replace what is there."""
 
     def put_new(self, path: str, payload: bytes) -> bool:
         place = self.root / path
@@ -209,11 +229,16 @@ class ObjectStorage:
         ConfigError: The URL or an option is not valid, or `obstore` is not installed.
     """
 
+    open_files = ObjectStore.open_files
+
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         place = read_place(url, options)
         self.url = place.url
         self._store = ObjectStore(url, options)
         self._objects = connect(place)
+
+    def prepare(self) -> None:
+        self._store.prepare()
 
     def put_new(self, path: str, payload: bytes) -> bool:
         return self._store.create(path, payload)
@@ -241,7 +266,8 @@ class ObjectStorage:
             self._store.delete(paths)
 
     def output(self, path: str) -> Output:
-        return _ObjectOutput(ObjectSink(self._objects, path, self.url))
+        folder, _, name = path.rpartition("/")
+        return _ObjectOutput(self._store.open_new(folder, lambda: name))
 
     def input(self, path: str) -> Input:
         import obstore
@@ -255,7 +281,7 @@ class ObjectStorage:
 
 
 class _ObjectOutput:
-    def __init__(self, sink: ObjectSink) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._bytes: int | None = None
         self.sink = sink.stream

@@ -76,7 +76,7 @@ class LakehouseWriter:
         self._app = job_app(catalog.job)
         table_format, self._config = self._open(config)
         self._format = table_format
-        self._budget = Budget(_BUFFERED_BYTES)
+        self._budget = Budget(_BUFFERED_BYTES, table_format.storage.open_files)
         self._planner = Planner(
             table_format,
             lambda table: self._path(table, direct=True, held=False),
@@ -86,6 +86,7 @@ class LakehouseWriter:
             self._config.temporary,
             self._config.merge_threads,
         )
+        table_format.storage.prepare()
         self._log = JobLog(table_format.storage, catalog.job, catalog.run_id, table_format.uri)
         self._log.open(_now(), self._apply_all)
         self._ledger = Ledger(table_format.storage, table_format.tables())
@@ -309,12 +310,16 @@ class LakehouseWriter:
         assert self._format is not None  # noqa: S101
         mark = Mark(self._app, record.number)
         planned = change
+        outdated: set[str] = set()
         self._applying = (record.generation, record.number)
         for _ in range(_ATTEMPTS):
             if base is not None and base.mark_of(mark.app) >= mark.number:
                 self._applying = None
+                # Another run may have applied the files that the record names.
+                self._format.delete(sorted(outdated - {file.path for file in change.added}))
                 return
             if (None if base is None else base.version) != planned.base:
+                outdated |= {file.path for file in planned.added}
                 planned = self._planner.plan(rebased(change, base), base, record.at)
             by_path = {file.path: file for file in base.files} if base is not None and planned.removed else {}
             info = {
@@ -336,8 +341,10 @@ class LakehouseWriter:
             )
             if self._format.commit(change.table, base, commit):
                 self._applying = None
+                self._format.delete(sorted(outdated - {file.path for file in planned.added}))
                 self._format.maintain(change.table, base)
                 return
+            outdated |= {file.path for file in planned.added}
             base = self._format.load(change.table)
         raise TargetError(
             f"cannot commit to table `{change.table}`: others commit to it all the time",
