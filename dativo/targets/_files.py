@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
@@ -23,49 +22,12 @@ from dativo.targets._encryption import Encryption, open_encryption
 from dativo.targets._file_inspection import count_rows, inspect_files
 from dativo.targets._file_names import clean, file_prefix
 from dativo.targets._file_options import FileOption, read_options
+from dativo.targets._file_stream import FileStream
 from dativo.targets._kept_schema import REJECTS, load_schema, pack_schema
-from dativo.targets._rejected_rows import RejectStamp, Removal, missing, read_rejects, stage_removal
-from dativo.targets._staging import FilePlan, Lane, Opener, Staging
+from dativo.targets._rejected_rows import RejectStamp, missing, read_rejects, stage_removal
+from dativo.targets._staging import FilePlan, Opener, Staging
 from dativo.targets._steps import widens
 from dativo.targets._widening import check_widening
-
-
-@dataclass(slots=True)
-class _Stream:
-    """A stream of this run.
-
-    Attributes:
-        schema: The table's, None until a batch came.
-        passed: Those that it had before, oldest first, as far as a type was another.
-        found: Id of the schema that the table had when this began.
-        arriving: The schema of the last batch.
-    """
-
-    id: StreamId
-    table: str
-    overwrite: bool
-    columns: dict[str, str]
-    schema: pa.Schema | None
-    passed: list[pa.Schema] = field(default_factory=list)
-    found: str | None = None
-    lane: Lane | None = None
-    arriving: pa.Schema | None = None
-    renamed: pa.Schema | None = None
-    announced: bool = False
-    rows: int = 0
-    quarantine: str | None = None
-    rejects: Lane | None = None
-    rejected: int = 0
-    mended: list[str] = field(default_factory=list)
-    removal: Removal = field(default_factory=Removal)
-
-    @property
-    def lanes(self) -> list[Lane]:
-        return [lane for lane in (self.lane, self.rejects, *self.removal.lanes) if lane is not None]
-
-    @property
-    def changed(self) -> bool:
-        return self.announced or bool(self.rejected or self.mended)
 
 
 class FilesWriter:
@@ -82,7 +44,7 @@ class FilesWriter:
     def __init__(self) -> None:
         self._log: CommitLog | None = None
         self._staging: Staging | None = None
-        self._streams: dict[StreamId, _Stream] = {}
+        self._streams: dict[StreamId, FileStream] = {}
         self._kept: dict[str, bytes] = {}
         self._error: DativoError | None = None
         self._encryption: Encryption | None = None
@@ -259,7 +221,7 @@ class FilesWriter:
             raise TargetError("the target is not open")
         return self._log, self._staging
 
-    def _stage_removal(self, stream: _Stream) -> None:
+    def _stage_removal(self, stream: FileStream) -> None:
         log, staging = self._opened()
         table = log.picture.tables.get(stream.id)
         if table is None or table.quarantine is None:
@@ -275,7 +237,7 @@ class FilesWriter:
             stream.mended,
         )
 
-    def _stream(self, stream_id: StreamId) -> _Stream:
+    def _stream(self, stream_id: StreamId) -> FileStream:
         log, _ = self._opened()
         stream = self._streams.get(stream_id)
         if stream is not None:
@@ -289,7 +251,7 @@ class FilesWriter:
             taken = {known: other.table for known, other in picture.tables.items()}
             taken |= {known: other.table for known, other in self._streams.items()}
             table = Table(table_name(stream_id, taken, self._quarantines(picture)))
-        stream = self._streams[stream_id] = _Stream(
+        stream = self._streams[stream_id] = FileStream(
             stream_id,
             table.table,
             overwrite,
@@ -309,7 +271,7 @@ class FilesWriter:
         committed = {table.table for table in picture.tables.values()}
         return committed | {stream.table for stream in self._streams.values()} | self._quarantines(picture)
 
-    def _announce(self, stream: _Stream, arriving: pa.Schema) -> None:
+    def _announce(self, stream: FileStream, arriving: pa.Schema) -> None:
         """Fits names and types of the table to batches of another schema than before."""
         log, staging = self._opened()
         names = assign(arriving.names, "column", stream.columns)
@@ -348,7 +310,7 @@ class FilesWriter:
         self,
         record: Record,
         picture: Picture,
-        stream: _Stream,
+        stream: FileStream,
         files: dict[int, list[DataFile]],
         changes: list[SchemaChange],
         rest: list[DataFile],

@@ -29,7 +29,8 @@ from dativo._dataset import Dataset, dataset
 from dativo.targets import _staging
 from dativo.targets._file_names import clean
 from dativo.targets._files import FilesWriter
-from dativo.targets._object_store import SETTLING, ObjectSink, ObjectStore
+from dativo.targets._object_file import ObjectSink
+from dativo.targets._object_store import SETTLING, ObjectStore
 from dativo.targets.arrow import ArrowWriter
 from dativo.targets.csv import CsvWriter
 from dativo.targets.jsonl import JsonLinesWriter
