@@ -4,6 +4,8 @@ import datetime as dt
 import errno
 import json
 import os
+import resource
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -407,3 +409,35 @@ def test_in_a_bucket_an_old_run_is_fenced_as_well(bucket: dict[str, Any]) -> Non
     assert DeltaWriter().inspect(bucket, JOB, []).tables[ORDERS].rows == 1
     for writer in writers:
         writer.close()
+
+
+def test_a_damaged_data_file_is_named(lake: Lake) -> None:
+    lake.load([{"id": 1}])
+    (file,) = (lake.path / "orders").glob("*.parquet")
+    for payload in (b"PAR1 not", None):
+        if payload is None:
+            file.unlink()
+        else:
+            file.write_bytes(payload)
+        with pytest.raises(TargetError, match=file.name) as caught:
+            lake.load([{"id": 1}], "merge", "id")
+        assert not caught.value.retryable
+        assert not list(lake.path.glob("_dativo/staging/*"))
+
+
+def test_a_disk_that_takes_no_more(lake: Lake) -> None:
+    lake.load([{"id": 1}])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with lake.run() as writer:
+        writer.write_batch(batch(pa.table({"id": range(100_000), "text": [f"{number * 7919}" * 9 for number in range(100_000)]})))
+        whole = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            with pytest.raises(TargetError, match="cannot write"):
+                writer.commit(b"2")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, whole)
+    assert len(list((lake.path / "orders").glob("*.parquet"))) == 1
+    lake.load([{"id": 2}])
+    assert [row["id"] for row in lake.rows()] == [1, 2]
