@@ -1,7 +1,7 @@
-"""A writer to a bucket killed with SIGKILL at each step of a commit, and run again.
+"""A writer to a bucket killed with SIGKILL at each step of a commit, or without a network at any request, and run again.
 
-Run as a script, this module is the victim; `python -m tests.targets.test_s3_crash 100` kills so many at random instants, on a
-server of its own.
+Run as a script, this module is the victim. `python tests/targets/test_s3_crash.py 100` kills so many at random instants, and
+`… network` lets the network fail at each request; each on a server of its own.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from dativo_protocols import Batch, StreamId
+from dativo_protocols.errors import TargetError
 from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
 from dativo_sdk.conformance import rejects
 
 from dativo._dataset import dataset
 from dativo.targets._object_store import ObjectStore
 from dativo.targets.parquet import ParquetWriter
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.servers.proxy import Proxy
+from tests.servers.seaweedfs import S3Server, seaweedfs
 
 JOB = JobKey("acme", "crash")
 ORDERS, ITEMS, USERS = StreamId("orders"), StreamId("items"), StreamId("users")
@@ -94,10 +100,49 @@ def test_a_run_killed_at_a_step_and_run_again_gives_the_rows_of_an_undisturbed_o
     assert all(path.startswith("users/") for path in left_over(bucket))
 
 
+def fail_at(config: dict[str, Any], port: int, instant: int) -> bool:
+    """A run whose network fails at a request, even numbers before it and odd ones after it; whether it came so far."""
+    number, failed = 0, False
+
+    def sees(_: bytes) -> str | None:
+        nonlocal number, failed
+        number += 1
+        if number - 1 != instant // 2:
+            return None
+        failed = True
+        return "after" if instant % 2 else "before"
+
+    with Proxy(port, sees) as proxy:
+        patience = {"max_retries": 0, "timeout_seconds": 2, "endpoint": f"http://127.0.0.1:{proxy.port}"}
+        with suppress(TargetError):
+            load({**config, "storage_options": config["storage_options"] | patience}, "first")
+    check(config, ended=False)
+    load(config, "second")
+    check(config, ended=True)
+    return failed
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_a_network_that_fails_at_any_request_loses_and_doubles_nothing(first: int, s3: S3Server, bucket: dict[str, Any]) -> None:
+    path, instant = bucket["path"], first
+    while fail_at(bucket | {"path": f"{path}/{instant}"}, s3.port, instant):
+        instant += 21
+    assert instant > 40
+
+
+def torture_network() -> None:
+    """Every request, before it and after it."""
+    with seaweedfs() as server:
+        keys = {"access_key_id": server.access_key, "secret_access_key": server.secret_key, "allow_http": True}
+        options = {"endpoint": server.endpoint, **keys}
+        for instant in range(10_000):
+            if not fail_at({"path": f"s3://{server.bucket}/cut{instant}", "storage_options": options}, server.port, instant):
+                print(f"{instant} instants")
+                return
+
+
 def torture(count: int) -> None:
     """Kills at random instants, until each run has ended well."""
-    from tests.servers.seaweedfs import seaweedfs
-
     kills = 0
     with seaweedfs() as server:
         keys = {"access_key_id": server.access_key, "secret_access_key": server.secret_key, "allow_http": True}
@@ -121,6 +166,7 @@ def torture(count: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "victim":
         load(json.loads(sys.argv[2]), "first")
+    elif sys.argv[1] == "network":
+        torture_network()
     else:
-        sys.path.insert(0, str(Path(__file__).parents[2]))
         torture(int(sys.argv[1]))
