@@ -439,6 +439,19 @@ def test_a_table_of_the_users_keeps_its_types_and_defaults(bench: Postgres) -> N
     assert found == [(7, "abc", ref, "bad", Decimal("2.50"), {"a": 1}, True, 14)]
 
 
+@pytest.mark.parametrize("mode", ["merge", "scd2", "append_dedup"])
+def test_keys_and_cursors_are_compared_as_the_users_types_are(bench: Postgres, mode: Any) -> None:
+    bench.sql("CREATE TABLE orders (id uuid, n numeric, v text)")
+    key = str(uuid.uuid4())
+    for number, ids in enumerate(([key], [key.upper(), key], [key])):
+        cursors = [["1.0"], ["10", "9.50"], ["9"]][number]
+        values = [f"{number}.{place}" for place in range(len(ids))]
+        bench.load(batch({"id": ids, "n": cursors, "v": values}), mode=mode, key=("id",), cursor="n")
+    found = bench.sql("SELECT id, n, v FROM orders ORDER BY n")
+    every = [(uuid.UUID(key), Decimal(n), v) for n, v in (("1.0", "0.0"), ("9", "2.0"), ("9.50", "1.1"), ("10", "1.0"))]
+    assert found == {"merge": every[3:], "scd2": [every[0], *every[2:]], "append_dedup": every}[mode]
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [

@@ -74,7 +74,7 @@ class Load:
         self._prepare(self.key)
         newest = f"{PLACE} DESC"
         if self._comparable is not None:
-            newest = f"{self._ordered(quoted(self._comparable), self._comparable)} DESC NULLS LAST, {newest}"
+            newest = f"{self._ordered(self._value(self._comparable), self._comparable)} DESC NULLS LAST, {newest}"
         self._drop_all_but_one(self.key, newest)
         alive = None if self.mark is None else f"NOT {self._dead}"
         if self._is_empty():
@@ -173,19 +173,18 @@ class Load:
 
     def _drop_all_but_one(self, names: Sequence[str], order: str) -> None:
         """Keeps the first staged row, by an order, of those that are equal in these columns."""
-        groups = ", ".join(self._grouped(name) for name in names)
+        groups = ", ".join(self._comparing(name) for name in names)
         if not groups:
             return
-        stage = self.stage.table
+        stage = f"{self.stage.table} AS s"
         twice = f"SELECT 1 FROM {stage} GROUP BY {groups} HAVING count(*) > 1 LIMIT 1"
         if self.connection.rows(twice, f"read what was staged of stream `{self.stream}`"):
             numbered = f"SELECT {PLACE}, row_number() OVER (PARTITION BY {groups} ORDER BY {order}) AS number FROM {stage}"
-            self._run(f"DELETE FROM {stage} AS s USING ({numbered}) AS n WHERE n.{PLACE} = s.{PLACE} AND n.number > 1")
+            self._run(f"DELETE FROM {stage} USING ({numbered}) AS n WHERE n.{PLACE} = s.{PLACE} AND n.number > 1")
 
-    def _grouped(self, name: str, prefix: str = "") -> str:
-        """A staged column as something that can be told equal: JSON cannot, its text can."""
-        column = f"{prefix}{quoted(name)}"
-        return f"CAST({column} AS text)" if is_json(self.stage.schema.field(name)) else column
+    def _comparing(self, name: str) -> str:
+        """A staged value as something that can be told equal as the table tells it: JSON cannot, its text can."""
+        return self._text_if_json(name, self._value(name))
 
     def _same(self, names: Sequence[str]) -> str:
         """The condition that a row of the table and a staged one are equal in columns, nulls included.
@@ -193,10 +192,7 @@ class Load:
         Where a staged value is null, whole rows are compared as texts, since `IS NOT DISTINCT FROM` allows only nested loops.
         """
         if all(name in self.stage.schema.names for name in names) and not self.stage.nullable & set(names):
-            return " AND ".join(
-                f"{self._text_if_json(name, f't.{quoted(name)}')} = {self._text_if_json(name, self._value(name))}"
-                for name in names
-            )
+            return " AND ".join(f"{self._text_if_json(name, f't.{quoted(name)}')} = {self._comparing(name)}" for name in names)
         rows = (", ".join(f"t.{quoted(name)}" for name in names), ", ".join(self._value(name) for name in names))
         return " = ".join(f"CAST(ROW({row}) AS text)" for row in rows)
 
@@ -245,7 +241,7 @@ class Load:
         """Per key the current row, then the new ones in order; those that change something stay; each ends as the next begins."""
         said = self._said()
         key = ", ".join(f"k{place}" for place in range(len(self.key)))
-        new_key = ", ".join(f"{self._grouped(name, 's.')} AS k{place}" for place, name in enumerate(self.key))
+        new_key = ", ".join(f"{self._comparing(name)} AS k{place}" for place, name in enumerate(self.key))
         old_key = ", ".join(f"{self._text_if_json(name, f't.{quoted(name)}')} AS k{place}" for place, name in enumerate(self.key))
         new_cursor, old_cursor, moment = "NULL::int", "NULL::int", "now()"
         if self._comparable is not None:
