@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from dativo_protocols.errors import TargetError
+from dativo_protocols.errors import ConfigError, TargetError
 
 from dativo.keys._keyring import Keyring, Purpose
 from dativo.keys._packages import package
@@ -77,7 +77,10 @@ def footer_key(file: str | Path, keys: Keyring) -> bytes:
 
 
 def _encryption() -> Any:
-    return package("pyarrow.parquet.encryption")
+    found = package("pyarrow.parquet.encryption")
+    if not hasattr(found.EncryptionConfiguration, "uniform_encryption"):
+        raise ConfigError("Parquet encryption needs pyarrow 21 or newer", hint="pip install 'dativo[encryption]'")
+    return found
 
 
 def _factory(keys: Keyring, purpose: Purpose) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet.encryption
 import pytest
 from dativo_protocols import Rejects
 from dativo_protocols.errors import ConfigError, DativoError, TargetError
@@ -178,6 +179,12 @@ def test_a_kms_that_goes_away_in_the_middle_fails_the_run_for_now_and_the_next_o
         failed = [line for line in audit(tmp_path) if line["outcome"] == "failed"]
         assert [(line["operation"], line["run"]) for line in failed] == [("wrap", "r1")]
         assert leaks(tmp_path) == []
+
+
+def test_a_pyarrow_that_is_too_old_is_told(tmp_path: Path, keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyarrow.parquet.encryption, "EncryptionConfiguration", object)
+    with pytest.raises(ConfigError, match="pyarrow 21"):
+        load(tmp_path / "out", keys)
 
 
 class EncryptedCase(WriterCase):
