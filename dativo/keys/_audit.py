@@ -7,9 +7,9 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +61,8 @@ class Audit:
         Raises:
             TargetError: It cannot be written; then the key must not be used.
         """
-        moment = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        moment = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds // 1000:06}Z"
         document = {"time": moment, "user": _user(), "process": os.getpid(), **asdict(use), "columns": list(use.columns)}
         line = json.dumps(document, separators=(",", ":"))
         LOGGER.info("%s", line)
