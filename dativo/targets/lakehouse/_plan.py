@@ -17,7 +17,8 @@ from dativo._names import DELETED_AT, VALID_FROM, VALID_TO, VERSION
 from dativo.targets.lakehouse._change import Source, TableChange
 from dativo.targets.lakehouse._files import Budget, FileSet
 from dativo.targets.lakehouse._format import DataFile, Format, Snapshot
-from dativo.targets.lakehouse._merge import Columns, Merge
+from dativo.targets.lakehouse._merge import Merge
+from dativo.targets.lakehouse._merge_columns import Columns
 from dativo.targets.lakehouse._rows import fits, read_rows
 
 __all__ = ["Planner", "rebased"]
