@@ -131,8 +131,8 @@ class AirbyteDecoder:
     state of an input that ends well is always given.
 
     LOG, TRACE, CONTROL, SPEC, CATALOG and CONNECTION_STATUS become messages as soon as their turn comes; rows sent before them
-    may come later. A CONTROL can be had before that: `next_control`. Changes that the source says it made to a record (`meta.changes`) are in `_dativo_changes`, its file
-    reference is in `_dativo_extra` as `_airbyte_file_reference`.
+    may come later. A CONTROL can be had before that: `next_control`. Changes that the source says it made to a record
+    (`meta.changes`) are in `_dativo_changes`, its file reference is in `_dativo_extra` as `_airbyte_file_reference`.
 
     Args:
         fd: As in `SingerDecoder`.
@@ -181,8 +181,8 @@ class AirbyteDecoder:
     def next_control(self) -> Control | None:
         """Waits, without the GIL, for the source's next new configuration; None when no other can come, also after `close`.
 
-        For a thread of its own: it is there as soon as it is read, while `__next__` gives it again when its turn comes. Of several
-        that nobody waited for, only the last.
+        For a thread of its own: it is there as soon as it is read, while `__next__` gives it again when its turn comes. Of
+        several that nobody waited for, only the last.
 
         Raises:
             ConnectorError: It cannot be parsed.
