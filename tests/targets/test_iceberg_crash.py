@@ -72,7 +72,8 @@ def tables(root: Path) -> dict[str, list[str]]:
     for identifier in catalog.list_tables("default"):
         table = catalog.load_table(identifier)
         arrow = table.scan().to_arrow()
-        kept = [name for name in arrow.schema.names if name not in ("loaded_at", "run_id")]
+        own = {"id", "loaded_at", "run_id"} if identifier[-1].endswith("__quarantine") else set()
+        kept = [name for name in arrow.schema.names if name not in own]
         found[identifier[-1]] = sorted(map(repr, arrow.select(sorted(kept)).to_pylist()))
         named = {entry.removeprefix("file://") for entry in table.inspect.all_files()["file_path"].to_pylist()}
         found[f"{identifier[-1]} left over"] = sorted(

@@ -111,6 +111,7 @@ class IcebergFormat:
             try:
                 transaction.commit_transaction()
             except (CommitFailedException, TableAlreadyExistsError):
+                self._files.delete([file.path for file in added if file not in commit.added])
                 return False
         self._files.delete(replaced)
         return True

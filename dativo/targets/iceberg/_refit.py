@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -26,22 +28,21 @@ def refit(
 ) -> list[DataFile]:
     """The file's rows in new files, with the ids of this schema and by this spec; it stays as it is.
 
-    The new files are named after it, the same ones each time, so that what is left of an attempt that failed is written over.
+    The new files are named after it, so that they are known as the same commit's; no two calls give the same names, as an older
+    run may still be at the same commit.
     """
     name = file.path.rpartition("/")[2].removesuffix(".parquet")
-    written: list[DataFile] = []
+    numbers = itertools.count(time.time_ns())
 
     def path() -> str:
-        return table_format.data_path(table, f"{name}{next(numbers):04}.parquet")
+        return table_format.data_path(table, f"{name}{next(numbers)}.parquet")
 
-    numbers = iter(range(10_000))
     partition_by = [str(rule) for rule in rules(spec, schema)]
     columns = pa.schema([column for column in logical if column.name in file.details["columns"]])
     fitted = FileSet(_WithIds(table_format, schema), columns, None, partition_by, path, _FILE_BYTES, Budget(_MEMORY))
     for rows in table_format.read(file, columns, columns.names, None):
         fitted.write(rows.select(columns.names).cast(columns))
-    written += fitted.finish()
-    return written
+    return fitted.finish()
 
 
 class _WithIds:
