@@ -19,6 +19,8 @@ from pathlib import Path
 from benchmarks.contenders import AIRBYTE_MESSAGES, CONTENDERS, FAKED, PACKED, TEN_TIMES, Contender, environment, own
 from benchmarks.generate import Protocol, Shape, write
 from benchmarks.measure import Measurement, measure
+from benchmarks.merge import run_merge
+from benchmarks.mergers import MERGERS
 from benchmarks.report import Results, document, tables
 
 ROWS: dict[str, int] = {
@@ -26,6 +28,7 @@ ROWS: dict[str, int] = {
     "wide": 50_000,
     "orders-x10": 1_000_000,
     "airbyte": 1_000_000,
+    "merge": 1_000_000,
     "faker": 100_000,
     "container": 20_000,
     "start": 0,
@@ -90,6 +93,10 @@ def main() -> None:
     for case in chosen.case or list(ROWS):
         if case == "start":
             run_start(results, chosen.cache)
+            continue
+        if case == "merge":
+            mergers = [m for m in MERGERS if not chosen.only or any(word in m.key for word in chosen.only)]
+            run_merge(mergers, chosen.rows or ROWS[case], chosen.rounds, chosen.cache, results)
             continue
         everyone = OTHERS.get(case, CONTENDERS)
         contenders = [c for c in everyone if not chosen.only or any(word in c.key for word in chosen.only)]

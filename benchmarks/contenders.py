@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ def own(program: str) -> str:
 
 def environment(requirements: Sequence[str]) -> Path:
     """The folder of programs of an environment that has these packages, made with uv when it is missing."""
-    folder = ENVIRONMENTS / "+".join(requirement.replace("==", "-").split("[")[0] for requirement in requirements)
+    folder = ENVIRONMENTS / "+".join(re.sub(r"\[.*\]", "", requirement).replace("==", "-") for requirement in requirements)
     if not (folder / ".ready").exists():
         subprocess.run(["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
         python = folder / "bin" / "python"
@@ -161,7 +162,7 @@ def faker(count: Path, folder: Path) -> list[str]:
 SIMDJSON = ("pysimdjson==7.0.2",)
 TARGET_DUCKDB = ("target-duckdb==0.8.0",)
 SDK = ("singer-sdk==0.54.9", "pyarrow==26.0.1")
-DLT = ("dlt[duckdb,parquet]==1.31.0",)
+DLT = ("dlt[duckdb,parquet,postgres,filesystem,deltalake,pyiceberg]==1.31.0",)
 AIRBYTE = ("airbyte==0.71.3",)
 FAKER = ("airbyte-source-faker==7.2.1",)
 

@@ -177,9 +177,15 @@ WIDE_TEMPLATE = '{"id":%d,' + ",".join(f'"c{n:03}":%s' for n in range(1, WIDE_CO
 RECORDS: dict[Shape, Callable[[int, int], str]] = {"orders": order, "wide": wide, "users": user}
 
 
-def messages(shape: Shape, rows: int, protocol: Protocol) -> Iterator[str]:
-    """The lines of one stream, named like the shape: its schema or status, its records, a state after every 10,000."""
-    record, random_bits = RECORDS[shape], random.Random(2026).getrandbits
+def messages(
+    shape: Shape, rows: int, protocol: Protocol, ids: Callable[[int], int] | None = None, seed: int = 2026
+) -> Iterator[str]:
+    """The lines of one stream, named like the shape: its schema or status, its records, a state after every 10,000.
+
+    Args:
+        ids: The id of the n-th record, counted from 1; by default n.
+    """
+    record, random_bits = RECORDS[shape], random.Random(seed).getrandbits
     if protocol == "singer":
         keys = {"key_properties": ["id"], "bookmark_properties": ["id"]}
         yield json.dumps({"type": "SCHEMA", "stream": shape, "schema": schema(shape), **keys})
@@ -188,7 +194,7 @@ def messages(shape: Shape, rows: int, protocol: Protocol) -> Iterator[str]:
         yield status(shape, "STARTED")
         head, tail = f'{{"type":"RECORD","record":{{"stream":"{shape}","data":', ',"emitted_at":1767225600000}}'
     for n in range(1, rows + 1):
-        yield head + record(n, random_bits(256)) + tail
+        yield head + record(ids(n) if ids else n, random_bits(256)) + tail
         if n % STATE_EVERY == 0 or n == rows:
             yield state(shape, n, protocol)
     if protocol == "airbyte":
