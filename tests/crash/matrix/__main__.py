@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.crash.matrix.places import PLACES, modes, opened, removed
@@ -171,7 +171,7 @@ def main() -> int:
                 outcomes.append(outcome)
                 if chosen.results:
                     with chosen.results.open("a") as file:
-                        file.write(json.dumps(asdict(outcome)) + "\n")
+                        file.write(json.dumps(vars(outcome)) + "\n")
                 print(f"{outcome} in {time.monotonic() - began:.0f} s", flush=True)
     print(table(outcomes))
     if any(outcome.lost or outcome.more for outcome in outcomes):
