@@ -84,7 +84,8 @@ def left_over(config: dict[str, Any]) -> list[str]:
 
 def victim(config: dict[str, Any], fault: str = "") -> subprocess.Popen[bytes]:
     environment = os.environ | {"DATIVO_FAULT_POINT": fault}
-    return subprocess.Popen([sys.executable, __file__, "victim", json.dumps(config)], env=environment)
+    command = [sys.executable, __file__, "victim", json.dumps(config)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,8 @@ def victim(config: dict[str, Any], fault: str = "") -> subprocess.Popen[bytes]:
     ["files.staged", "files.synced#2", "files.record_written", "files.record_written#3", "files.committed", "files.committed#5"],
 )
 def test_a_run_killed_at_a_step_and_run_again_gives_the_rows_of_an_undisturbed_one(fault: str, bucket: dict[str, Any]) -> None:
-    assert victim(bucket, fault).wait(60) == -signal.SIGKILL
+    with victim(bucket, fault) as process:
+        assert process.wait(60) == -signal.SIGKILL
     check(bucket, ended=False)
     load(bucket, "second")
     check(bucket, ended=True)
@@ -151,10 +153,12 @@ def torture(count: int) -> None:
             config = {"path": f"s3://{server.bucket}/turn{turn}", "storage_options": options}
             status = -signal.SIGKILL
             while status == -signal.SIGKILL:
-                process = victim(config)
-                time.sleep(random.uniform(0.4, 1.6))
-                process.kill()
-                status = process.wait(60)
+                with victim(config) as process:
+                    assert process.stdout is not None
+                    assert process.stdout.readline() == b"begins\n"
+                    time.sleep(random.uniform(0, 1.2))
+                    process.kill()
+                    status = process.wait(60)
                 kills += status == -signal.SIGKILL
                 check(config, ended=status == 0)
             assert status == 0
@@ -165,6 +169,7 @@ def torture(count: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "victim":
+        print("begins", flush=True)
         load(json.loads(sys.argv[2]), "first")
     elif sys.argv[1] == "network":
         torture_network()
