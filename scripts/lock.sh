@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-emit-index-url \
+uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-emit-index-url \
   --custom-compile-command "make lock" --all-extras --group dev \
   --no-emit-package dativo --no-emit-package dativo-protocols --no-emit-package dativo-plugin-sdk --no-emit-package dativo-engines \
   pyproject.toml sdk/pyproject.toml engines/pyproject.toml protocols/pyproject.toml --output-file requirements.lock

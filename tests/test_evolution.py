@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dativo._evolution import ColumnChange, conform, evolve, json_field, type_text
 from dativo._exact_text import exact_text, json_text
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 TYPES = {
     "int64": pa.int64(),
     "float64": pa.float64(),

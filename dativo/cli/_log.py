@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from dativo.cli._figures import count, duration, number, per_second, percent, size
@@ -43,7 +43,7 @@ class Logger:
 
     def event(self, level: str, message: str, **facts: Any) -> None:
         """Writes a line whatever its level. Facts only show in JSON."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         if self.form == "json":
             line = json.dumps({"time": now.isoformat(timespec="milliseconds"), "level": level, "message": message, **facts})
         else:

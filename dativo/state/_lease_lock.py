@@ -145,7 +145,7 @@ class LeaseLock:
         while not self._over.wait(self._ttl / BEATS):
             try:
                 self._renew()
-            except LeaseLostError:  # noqa: PERF203
+            except LeaseLostError:
                 return
             except DativoError:
                 # The next beat may succeed; `check` knows how long it is since the last one.

@@ -47,7 +47,7 @@ def read_picture(store: Store, known: Picture | None = None) -> Picture:
     for attempt in range(10):
         try:
             return _read(store, known)
-        except FileNotFoundError:  # noqa: PERF203
+        except FileNotFoundError:
             # A writer removed old records after they were listed; a newer full picture is there by now.
             time.sleep(0.01 * attempt)
         except OSError as error:

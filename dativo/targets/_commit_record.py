@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from dativo_protocols import StreamId
@@ -153,7 +153,7 @@ def encode(record: Record, picture: Picture | None = None) -> bytes:
     document: dict[str, Any] = {
         "version": VERSION,
         "number": record.number,
-        "time": datetime.fromtimestamp(record.time, timezone.utc).isoformat().replace("+00:00", "Z"),
+        "time": datetime.fromtimestamp(record.time, UTC).isoformat().replace("+00:00", "Z"),
         "tenant": record.job.tenant,
         "job": record.job.job,
         "run": record.run,

@@ -171,7 +171,7 @@ def _locked(path: Path, seconds: float) -> int | None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return descriptor
-            except BlockingIOError:  # noqa: PERF203
+            except BlockingIOError:
                 if time.monotonic() >= deadline:
                     os.close(descriptor)
                     return None

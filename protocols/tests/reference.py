@@ -16,7 +16,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 EXACT = Context(prec=2000, Emax=10**9, Emin=-(10**9))
-UTC = dt.timezone.utc
+UTC = dt.UTC
 TEMPORAL = {"date", "date-time", "time"}
 
 

@@ -24,15 +24,7 @@ def architecture() -> str:
 def digest(path: Path) -> str:
     """`sha256:…` of a file."""
     with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:
-    """Python 3.10 has no `file_digest`."""
-    sha = hashlib.sha256()
-    while part := file.read(1 << 20):
-        sha.update(part)
-    return "sha256:" + sha.hexdigest()
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_archive(path: Path, tag: str, config: Mapping[str, Any], layers: Sequence[Path], processor: str = "") -> str:

@@ -20,7 +20,7 @@ from dativo.targets.postgres import PostgresWriter
 
 COMMITS = 4
 PARTS = StreamId("parts")
-_BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+_BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _runs = itertools.count(1)
 
 

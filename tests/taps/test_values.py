@@ -14,7 +14,7 @@ from tests.project import Project
 from tests.taps import sources, taps
 from tests.taps.servers import Server
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 pytestmark = pytest.mark.network
 
 

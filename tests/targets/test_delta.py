@@ -75,7 +75,7 @@ def batch(rows: pa.Table | list[dict[str, Any]], stream: StreamId = ORDERS) -> B
 
 
 def test_others_read_what_is_written(lake: Lake) -> None:
-    lake.load([{"id": 1, "text": "é", "at": dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)}])
+    lake.load([{"id": 1, "text": "é", "at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}])
     lake.load([{"id": 2, "new": Decimal("1.50"), "text": None}, {"id": 1, "text": "x"}], "merge", "id")
     frame = polars.read_delta(str(lake.path / "orders")).sort("id")
     assert frame.select("id", "text", "new").rows() == [(1, "x", None), (2, None, Decimal("1.50"))]

@@ -61,7 +61,7 @@ def load(root: Path, run: str) -> None:
 
 
 def send(writer: Any, stream: StreamId, ids: range, turn: int) -> None:
-    moment = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(days=turn)
+    moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=turn)
     columns: dict[str, Any] = {"id": list(ids), "v": [number // 3 + turn // 2 for number in ids], "at": [moment] * len(ids)}
     columns |= {"gone": [number % 4 == turn % 4 for number in ids]} if stream == ORDERS else {}
     # A column that comes in the second step, and one that widens in the third.

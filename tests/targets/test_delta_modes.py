@@ -18,7 +18,7 @@ from dativo.targets.delta import DeltaWriter
 deltalake = pytest.importorskip("deltalake", reason="the package `deltalake` is not installed")
 
 S = StreamId("orders")
-UTC = dt.timezone.utc
+UTC = dt.UTC
 SCHEMA = pa.schema(
     [
         ("id", pa.int64()),

@@ -25,7 +25,7 @@ from dativo.targets.iceberg import IcebergWriter
 from dativo.targets.iceberg._partitions import PartitionRule
 
 ONE, TWO = JobKey("acme", "one"), JobKey("acme", "two")
-UTC = dt.timezone.utc
+UTC = dt.UTC
 
 
 @contextmanager

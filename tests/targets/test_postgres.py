@@ -25,7 +25,7 @@ from dativo.targets.postgres._failure import Place, failures
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres_case import PostgresCase
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 
 
 class Postgres(Bench):

@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -94,7 +94,7 @@ def test_a_job_run_twice(job: Job) -> None:
     assert found.stdout.split() == ["1|1.10", "2|3.30", "3|4.40"]
     query = f'SELECT id, updated_at, lines::text FROM "{job.schema}".orders ORDER BY id'
     rows = pl.read_database_uri(query, job.server.url(), engine="adbc").rows()
-    assert rows[1] == (2, datetime(2026, 1, 2, tzinfo=timezone.utc), '[{"sku":"é"}]')
+    assert rows[1] == (2, datetime(2026, 1, 2, tzinfo=UTC), '[{"sku":"é"}]')
     rejected = job.server.sql(f'SELECT line, "column", record FROM "{job.schema}".orders__quarantine')
     assert [(line, column, json.loads(text)["id"]) for line, column, text in rejected] == [(4, "id", "x")]
     ((kept,),) = job.server.sql(f'SELECT state FROM "{job.schema}"._dativo_state')

@@ -85,7 +85,7 @@ class Ledger:
         commit_id = f"{self._run_id}-{self._commits}"
         self.state = self.state if state is None else state
         table = self._database.table("_dativo_state")
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        now = datetime.datetime.now(datetime.UTC).isoformat()
         with failures(self._database.path, "write Dativo's own tables"):
             self._make()
             self._write_tables()

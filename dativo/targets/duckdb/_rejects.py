@@ -60,7 +60,7 @@ def quarantine_rows(rejects: Rejects, run_id: str, ids: Iterator[str]) -> pa.Rec
         *(data.column(name).cast(_SCHEMA.field(name).type) for name in ("line", "column", "reason")),
         pa.array(texts, pa.utf8()),
         pa.array(raw, pa.binary()),
-        pa.array([datetime.datetime.now(datetime.timezone.utc)] * count, pa.timestamp("us", "UTC")),
+        pa.array([datetime.datetime.now(datetime.UTC)] * count, pa.timestamp("us", "UTC")),
         pa.array([next(ids) for _ in range(count)], pa.utf8()),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)

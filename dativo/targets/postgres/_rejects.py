@@ -63,7 +63,7 @@ def quarantine_rows(rejects: Rejects, run_id: str) -> pa.RecordBatch:
         pa.array(reasons, pa.utf8()),
         pa.array(texts, pa.utf8()),
         pa.array(raw, pa.binary()),
-        pa.array([datetime.datetime.now(datetime.timezone.utc)] * count, pa.timestamp("us", "UTC")),
+        pa.array([datetime.datetime.now(datetime.UTC)] * count, pa.timestamp("us", "UTC")),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 

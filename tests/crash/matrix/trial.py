@@ -199,7 +199,7 @@ def _counted(name: str, table: pa.Table) -> Counter[Hashable]:
 def _plain(value: Any) -> Hashable:
     """The value, whatever type its target gives it."""
     if isinstance(value, dt.datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=dt.timezone.utc)).timestamp()
+        return (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).timestamp()
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, (Decimal, float, int)) and not isinstance(value, bool):

@@ -16,7 +16,7 @@ from dativo_sdk.conformance._check import check
 from dativo_sdk.conformance._data import ORDERS, batch, decimals, json_field
 from dativo_sdk.conformance._expect import refused, same
 
-_UTC = dt.timezone.utc
+_UTC = dt.UTC
 _TEXT = pa.array(["x"])
 _MIDNIGHT, _NIGHT = dt.datetime(2026, 1, 1, tzinfo=_UTC), dt.datetime(2026, 1, 1, 3, 0, 0, 100000, _UTC)
 _DAY = pa.array([_MIDNIGHT.date()])

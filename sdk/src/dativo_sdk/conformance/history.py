@@ -19,7 +19,7 @@ BY_CURSOR: Any = {**HISTORY, "cursor": "at"}
 
 
 def day(number: int) -> dt.datetime:
-    return dt.datetime(2024, 1, number, tzinfo=dt.timezone.utc)
+    return dt.datetime(2024, 1, number, tzinfo=dt.UTC)
 
 
 def days(*numbers: int | None) -> pa.Array:
@@ -29,20 +29,20 @@ def days(*numbers: int | None) -> pa.Array:
 def versions(bench: Bench, id: int = 1) -> list[tuple[Any, Any, Any]]:
     """Of one key, in order: its `v`, and since when and till when it held."""
     rows = [row for row in bench.rows(order=None) if row["id"] == id]
-    last = dt.datetime.max.replace(tzinfo=dt.timezone.utc)
+    last = dt.datetime.max.replace(tzinfo=dt.UTC)
     rows.sort(key=lambda row: (row["_dativo_valid_from"], row["_dativo_valid_to"] or last))
     return [(row["v"], row["_dativo_valid_from"], row["_dativo_valid_to"]) for row in rows]
 
 
 @check("scd2")
 def scd2_ends_the_old_row_as_the_new_one_begins(bench: Bench) -> None:
-    before = dt.datetime.now(dt.timezone.utc)
+    before = dt.datetime.now(dt.UTC)
     bench.load(batch({"id": [1, 2], "v": ["a", "x"]}), **HISTORY)
     receipt = bench.load(batch({"id": [1], "v": ["b"]}), **HISTORY)
     same(receipt.written, {ORDERS: 1}, "rows received")
     (old, since, until), (new, then, end) = versions(bench)
     same((old, new, until, end), ("a", "b", then, None))
-    same(before <= since < then <= dt.datetime.now(dt.timezone.utc), True, "the moments are those of the commits")
+    same(before <= since < then <= dt.datetime.now(dt.UTC), True, "the moments are those of the commits")
     same([(v, end) for v, _, end in versions(bench, 2)], [("x", None)])
 
 

@@ -17,7 +17,7 @@ from dativo_sdk.conformance._expect import same
 
 __all__ = ["EVERY_TYPE"]
 
-_UTC = dt.timezone.utc
+_UTC = dt.UTC
 
 EVERY_TYPE: list[tuple[pa.Field, list[Any]]] = [
     (pa.field("id", pa.int64()), [1, 2, 3]),
