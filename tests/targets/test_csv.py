@@ -13,7 +13,7 @@ import pytest
 from dativo_protocols.errors import ConfigError, TargetError
 from dativo_sdk import JobKey, WriteCatalog
 from dativo_sdk.conformance import EVERY_TYPE, batch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dativo._dataset import dataset
