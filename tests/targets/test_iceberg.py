@@ -92,6 +92,11 @@ def test_a_wrong_configuration_says_what_is_wrong(config: dict[str, Any], messag
         IcebergWriter().initialize(config, WriteCatalog(ONE, "run1"))
 
 
+def test_looking_at_a_place_that_cannot_be_says_what_is_wrong() -> None:
+    with pytest.raises(ConfigError, match="needs `path`"):
+        IcebergWriter().inspect({}, ONE, [])
+
+
 def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyiceberg", None)
     with pytest.raises(ConfigError) as caught:
@@ -163,8 +168,12 @@ def test_partitions_by_every_transform(tmp_path: Path) -> None:
 def test_a_partition_that_the_column_does_not_allow_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot partition by `day\\(id\\)`"):
         load(tmp_path, {"id": [1], "v": [1]}, partition_by=["day(id)"])
+    with pytest.raises(ConfigError, match="cannot partition by `day\\(id\\)`"):
+        load(tmp_path, {"id": pa.array([], pa.int64()), "v": pa.array([], pa.int64())}, partition_by=["day(id)"])
+    load(tmp_path, {"id": [1], "v": [1]}, partition_by=["bucket(2, id)"])
+    assert [str(field.transform) for field in table(tmp_path).spec().fields] == ["bucket[2]"]
     with pytest.raises(ConfigError, match="no column `nope`"):
-        load(tmp_path, {"id": [1], "v": [1]}, partition_by={"orders": ["nope"]})
+        load(tmp_path, {"id": [1], "v": [1]}, "overwrite", partition_by={"orders": ["nope"]})
 
 
 def test_columns_keep_their_field_ids_and_files_where_iceberg_promotes_types(tmp_path: Path) -> None:
@@ -206,6 +215,15 @@ def test_a_type_that_iceberg_does_not_promote_is_a_new_column_and_history_stays_
     assert [(row["id"], row["v"]) for row in rows(tmp_path)] == [(1, "7"), (2, "x")]
     assert [field.name for field in loaded.schema().fields] == ["id", "v", "w"]
     assert loaded.scan(snapshot_id=first.snapshot_id).to_arrow().to_pylist() == [{"id": 1, "v": 7, "w": "w"}]
+
+
+def test_a_column_that_partitions_a_table_as_it_is_cannot_change_its_type(tmp_path: Path) -> None:
+    load(tmp_path, {"id": [1], "day": [7]}, partition_by=["day"])
+    for days in (pa.array(["x"]), pa.array([], pa.utf8())):
+        with pytest.raises(TargetError, match="cannot fit the columns of `default"):
+            load(tmp_path, {"id": pa.array([2] * len(days), pa.int64()), "day": days})
+    load(tmp_path, {"id": [2], "day": [8]})
+    assert [row["day"] for row in rows(tmp_path)] == [7, 8]
 
 
 def test_a_replaced_table_may_lose_the_columns_it_was_partitioned_by(tmp_path: Path) -> None:

@@ -97,14 +97,17 @@ class IcebergWriter(LakehouseWriter):
         try:
             super().close()
         finally:
-            while self._opened:
-                self._opened.pop().close()
+            self._free()
 
     def inspect(self, config: Mapping[str, Any], job: JobKey, streams: Sequence[StreamId]) -> Inspection:
         """What is there; see `Inspecting`."""
         try:
             return super().inspect(config, job, streams)
         finally:
+            self._free()
+
+    def _free(self) -> None:
+        while self._opened:
             self._opened.pop().close()
 
     def _open(self, config: Mapping[str, Any]) -> tuple[IcebergFormat, LakehouseConfig]:

@@ -12,7 +12,7 @@ from dativo._evolution import conform, evolve, same_type, type_text
 from dativo._names import DELETED_AT, VALID_FROM, VALID_TO, adopt
 from dativo.targets.lakehouse._change import Activation, Source, TableChange
 from dativo.targets.lakehouse._config import LakehouseConfig
-from dativo.targets.lakehouse._files import Budget, FileSet
+from dativo.targets.lakehouse._files import Budget, FileSet, stored_schema
 from dativo.targets.lakehouse._format import Format
 
 __all__ = ["StreamTable"]
@@ -187,6 +187,7 @@ class StreamTable:
         self.columns |= names
         if fresh:
             self._partition_by = () if self.quarantine else self._config.partitions(self.id, self.columns)
+        self._check_table()
         self._arriving, self._renamed = arriving, renamed
 
     def _evolve(self, arriving: pa.Schema) -> None:
@@ -202,6 +203,13 @@ class StreamTable:
             raise ContractError(f"stream `{self.id}` has two columns of one name", facts={"stream": str(self.id)})
         self._finish_files()
         self._stages.append(after)
+
+    def _check_table(self) -> None:
+        """Lets the format refuse columns and partitions that it cannot have: once the commit is decided is too late."""
+        stored = stored_schema(self._format, self._stages[-1])
+        self._format.parquet_schema(stored, self.base)
+        if self._partition_by:
+            list(self._format.split(pa.RecordBatch.from_pylist([], schema=stored), self._partition_by, self.base))
 
     def _check(self, field: pa.Field) -> None:
         try:
