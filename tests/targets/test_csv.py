@@ -80,6 +80,7 @@ def test_each_file_is_read_in_the_dialect_that_it_was_written_in(tmp_path: Path)
 HOSTILE = st.text(st.sampled_from('ab",;|\t\r\n \x00\u00a0é😀N'), max_size=6) | st.none()
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(HOSTILE, HOSTILE), min_size=1, max_size=6), st.sampled_from("\t,;|"), st.sampled_from(["", "N", "NULL"])
 )
