@@ -339,3 +339,59 @@ def test_batch_files_of_overwritten_streams_stay_until_the_end(tmp_path: Path) -
     with pytest.raises(ConnectorError):
         run(Memory(), Script(messages), target={"connector": "memory", "write": "overwrite"}, checkpoint={"rows": 1})
     assert file.exists()
+
+
+class Counted(Memory):
+    """A target that had ten rows."""
+
+    def count_rows(self, stream: StreamId) -> int | None:
+        return 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "target", "error"),
+    [
+        (0, {}, "has 10 rows, and 0 were to replace them: nothing was replaced"),
+        (0, {"allow_empty": True}, None),
+        (1, {}, None),
+        (8, {"shrink_limit": 0.9}, "has 10 rows, and 8 were to replace them"),
+        (9, {"shrink_limit": 0.9}, None),
+        (0, {"write": "append"}, None),
+    ],
+)
+def test_an_overwrite_that_loses_rows_is_refused(rows: int, target: dict[str, Any], error: str | None) -> None:
+    writer = Counted()
+    whole = {"connector": "memory", "write": "overwrite", **target}
+    if error is None:
+        run(writer, Script([schema(), batch(rows)]), target=whole)
+        assert writer.commits[-1][1]
+        return
+    with pytest.raises(ContractError, match=error):
+        run(writer, Script([schema(), batch(rows)]), target=whole)
+    assert not any(final for _, final, _ in writer.commits)
+
+
+class Versioned(Memory):
+    """A target that removes rows of older versions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active: list[tuple[StreamId, int]] = []
+
+    def activate_version(self, stream: StreamId, version: int) -> None:
+        self.active.append((stream, version))
+
+
+def test_versions_are_activated_where_deletes_are_wanted() -> None:
+    messages = [schema(), batch(1), Version(ORDERS, 7), Version(ORDERS, 7)]
+    removing, keeping = Versioned(), Versioned()
+
+    run(removing, Script(messages), target={"connector": "memory", "deletes": "hard"})
+    run(keeping, Script(messages))
+
+    assert (removing.active, keeping.active) == ([(ORDERS, 7)], [])
+
+
+def test_a_target_that_cannot_remove_versions_says_so() -> None:
+    with pytest.raises(ConfigError, match="cannot remove rows of older versions"):
+        run(Memory(), Script([schema(), Version(ORDERS, 7)]), target={"connector": "memory", "deletes": "soft"})
