@@ -21,6 +21,7 @@ from dativo_sdk import ConfiguredStream
 from dativo import _compute as pc
 from dativo._exact_text import is_json
 from dativo.targets.lakehouse._merge_columns import Columns
+from dativo.targets.lakehouse._rows import numbered
 
 __all__ = ["Merge"]
 
@@ -84,7 +85,7 @@ class Merge:
             for batch in batches:
                 count = batch.num_rows
                 marks = _marks(batch, columns.mark)
-                arrays = [pa.array(range(start, start + count), pa.int64()), *self._arrays(batch), marks]
+                arrays = [numbered(start, count), *self._arrays(batch), marks]
                 yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
                 start += count
 
@@ -132,8 +133,8 @@ class Merge:
                 for batch in batches:
                     count = batch.num_rows
                     arrays = [
-                        pa.array([number], pa.int32()).take(pa.array([0] * count)) if count else pa.array([], pa.int32()),
-                        pa.array(range(start, start + count), pa.int64()),
+                        pa.repeat(pa.scalar(number, pa.int32()), count),
+                        numbered(start, count),
                         _present(batch, self._columns.deleted_at),
                         _absent(batch, self._columns.valid_to),
                         *self._arrays(batch),
@@ -444,7 +445,7 @@ class Merge:
 def _marks(batch: pa.RecordBatch, mark: str | None) -> pa.Array:
     """Rows that are deleted at the source: the mark is neither null nor false, JSON's own included."""
     if mark is None:
-        return pa.array([False]).take(pa.array([0] * batch.num_rows, pa.int32()))
+        return pa.repeat(False, batch.num_rows)
     array = batch.column(mark)
     if pa.types.is_boolean(array.type):
         return array.fill_null(False)
@@ -455,10 +456,8 @@ def _marks(batch: pa.RecordBatch, mark: str | None) -> pa.Array:
 
 
 def _present(batch: pa.RecordBatch, name: str | None) -> pa.Array:
-    return (
-        batch.column(name).is_valid() if name is not None else pa.array([False]).take(pa.array([0] * batch.num_rows, pa.int32()))
-    )
+    return batch.column(name).is_valid() if name is not None else pa.repeat(False, batch.num_rows)
 
 
 def _absent(batch: pa.RecordBatch, name: str | None) -> pa.Array:
-    return batch.column(name).is_null() if name is not None else pa.array([True]).take(pa.array([0] * batch.num_rows, pa.int32()))
+    return batch.column(name).is_null() if name is not None else pa.repeat(True, batch.num_rows)

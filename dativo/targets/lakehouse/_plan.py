@@ -19,7 +19,7 @@ from dativo.targets.lakehouse._files import Budget, FileSet
 from dativo.targets.lakehouse._format import DataFile, Format, Snapshot
 from dativo.targets.lakehouse._merge import Merge
 from dativo.targets.lakehouse._merge_columns import Columns
-from dativo.targets.lakehouse._rows import fits, read_rows
+from dativo.targets.lakehouse._rows import fits, numbered, read_rows
 
 __all__ = ["Planner", "rebased"]
 
@@ -248,8 +248,10 @@ def _apart(file: DataFile, ranges: dict[str, tuple[object, object]], before: pa.
 def _changed(batch: pa.RecordBatch, rows: pa.Array, changes: pa.Table) -> pa.RecordBatch:
     """The batch with new values where there are any, and without the rows that are gone."""
     values = {VALID_TO: "valid_to", DELETED_AT: "deleted_at", VERSION: "version"}
-    indices = pc.index_in(pa.array(range(batch.num_rows), pa.int64()), value_set=rows)
-    spread = {name: changes.column(own).combine_chunks().take(indices) for name, own in values.items()}
+    indices = pc.index_in(numbered(0, batch.num_rows), value_set=rows)
+    known = {name: changes.column(own) for name, own in values.items() if name in batch.schema.names}
+    # A merge without deletes and versions has none of them.
+    spread = {name: column.combine_chunks().take(indices) for name, column in known.items() if column.null_count < len(column)}
     batch = _filled(batch, spread)
     gone = changes.column("gone").combine_chunks().take(indices)
     return batch.filter(pc.invert(pc.fill_null(gone, False)))

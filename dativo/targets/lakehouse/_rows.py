@@ -11,7 +11,7 @@ from dativo import _compute as pc
 from dativo._evolution import conform, same_type
 from dativo.targets.lakehouse._format import DataFile, Format, Snapshot
 
-__all__ = ["fits", "read_rows"]
+__all__ = ["fits", "numbered", "read_rows"]
 
 
 def read_rows(
@@ -77,3 +77,8 @@ def _restored(array: pa.Array, kind: pa.DataType) -> pa.Array:
         offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths).cast(pa.int32())])
         return pa.ListArray.from_arrays(offsets, _restored(array.flatten(), kind.value_type), type=kind, mask=mask)
     return array.cast(kind)
+
+
+def numbered(start: int, count: int) -> pa.Array:
+    """`count` numbers from `start` on, as int64, without a Python object for each."""
+    return pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), count), start=start - 1)
