@@ -83,7 +83,7 @@ class TableFiles:
 
     def read_new(self, path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Rows of a file that was just written, whose columns have the table's names."""
-        return read_parquet(self.input(path), columns)
+        return read_parquet(self.input(path), columns, path=path)
 
     def read(self, task: FileScanTask, native: Table, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Rows of a snapshot's file, by field id, in the types of today.
@@ -101,7 +101,7 @@ class TableFiles:
                 raise _unreadable(native, f"the values of `{source}` are in the names of its files alone")
         wanted = {name: found[name] for name in columns if name in found}
         fields = {field.name: stored_field(field) for field in native.schema().fields}
-        for rows in read_parquet(self.input(path), list(wanted.values())):
+        for rows in read_parquet(self.input(path), list(wanted.values()), path=path):
             if not wanted:
                 yield rows
                 continue
@@ -218,6 +218,7 @@ class _RemoteOutput:
     def __init__(self, files: TableFiles, path: str, sink: Any) -> None:
         self._files, self._path = files, path
         self.sink = sink
+        self.place = path
         self._bytes = 0
 
     def tell(self) -> int:

@@ -209,16 +209,17 @@ class _ParquetFile:
     def __init__(self, table_format: Format, path: str, schema: pa.Schema, logical: pa.Schema, sample: pa.RecordBatch) -> None:
         self._format, self._path, self._schema, self._logical = table_format, path, schema, logical
         self._output: Output = table_format.output(path)
-        self._writer = pq.ParquetWriter(
-            self._output.sink,
-            schema,
-            compression="zstd",
-            compression_level=_LEVEL,
-            use_dictionary=_repeating(schema, logical, sample) or False,
-            version="2.6",
-            use_compliant_nested_type=True,
-            store_schema=False,
-        )
+        with _disk("write", self._output.place):
+            self._writer = pq.ParquetWriter(
+                self._output.sink,
+                schema,
+                compression="zstd",
+                compression_level=_LEVEL,
+                use_dictionary=_repeating(schema, logical, sample) or False,
+                version="2.6",
+                use_compliant_nested_type=True,
+                store_schema=False,
+            )
 
     def write(self, rows: list[pa.RecordBatch]) -> None:
         for index, column in enumerate(self._schema):
@@ -229,14 +230,14 @@ class _ParquetFile:
                     facts={"column": column.name},
                 )
         table = pa.Table.from_batches([pa.RecordBatch.from_arrays(batch.columns, schema=self._schema) for batch in rows])
-        with _disk("write", self._path):
+        with _disk("write", self._output.place):
             self._writer.write_table(table, row_group_size=table.num_rows)
 
     def size(self) -> int:
         return self._output.tell()
 
     def finish(self, partition: Mapping[str, str | None]) -> DataFile:
-        with _disk("write", self._path):
+        with _disk("write", self._output.place):
             self._writer.close()
             metadata: pq.FileMetaData = self._writer.writer.metadata
             self._output.finish()

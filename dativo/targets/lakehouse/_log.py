@@ -73,6 +73,7 @@ class JobLog:
         generation: Number of this run's `open` record.
         next: The number that the next commit will get.
         state: The job's committed state.
+        at: The moment of the job's last commit: later ones are after it, also when the clock has been set back.
         fenced: Whether a commit was refused, because another run has opened the log since.
         tidy: Whether the run before this one came to its end, or there was none: it has left nothing among the data files.
     """
@@ -85,6 +86,7 @@ class JobLog:
         self._uri = uri
         self.generation = 0
         self.next = 0
+        self.at = 0
         self.state: bytes | None = None
         self.tidy = self.fenced = False
         self._final = False
@@ -107,7 +109,8 @@ class JobLog:
                 self.applied(last)
             number = 1 if last is None else last.number + 1
             state = None if last is None else last.state
-            if self._put(Record(number, number, "open", self._run_id, now, state)):
+            self.at = max(now, 0 if last is None else last.at)
+            if self._put(Record(number, number, "open", self._run_id, self.at, state)):
                 self.tidy = last is None or (last.kind == "commit" and last.final)
                 self.generation, self.next, self.state = number, number + 1, state
                 self._forget(names, number - KEPT)
@@ -129,9 +132,14 @@ class JobLog:
         if not self._put(record):
             self.fenced = True
             raise self._taken()
-        self.state = state
+        self.state, self.at = state, now
         self.next += 1
         return record
+
+    def overtaken(self) -> TargetError | None:
+        """The error of this run, where another run of the job has opened the log since: it may have deleted this one's files."""
+        numbers = _numbers(self._storage.names(self._folder))
+        return self._taken() if numbers and numbers[-1] >= self.next else None
 
     def applied(self, record: Record) -> None:
         """Notes that the commit is in all its tables, so that nobody looks again."""

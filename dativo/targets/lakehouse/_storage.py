@@ -26,6 +26,8 @@ class Output(Protocol):
 
     sink: Any
     """What pyarrow writes to."""
+    place: str
+    """The whole path or URL, for messages: without secrets."""
 
     def tell(self) -> int:
         """Bytes written so far."""
@@ -202,6 +204,7 @@ def _name(file: IO[bytes], place: Path) -> None:
 class _LocalOutput:
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.place = str(path)
         self._bytes = 0
         self.sink = pa.OSFile(str(path), "wb")
 
@@ -267,7 +270,7 @@ class ObjectStorage:
 
     def output(self, path: str) -> Output:
         folder, _, name = path.rpartition("/")
-        return _ObjectOutput(self._store.open_new(folder, lambda: name))
+        return _ObjectOutput(self._store.open_new(folder, lambda: name), f"{self.url}/{path}")
 
     def input(self, path: str) -> Input:
         import obstore
@@ -281,8 +284,9 @@ class ObjectStorage:
 
 
 class _ObjectOutput:
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, place: str) -> None:
         self._sink = sink
+        self.place = place
         self._bytes: int | None = None
         self.sink = sink.stream
 

@@ -160,7 +160,7 @@ class LakehouseWriter:
                 rejecting += self._emptied(tables)
             staged = [(table, change) for table in (*tables, *rejecting) if (change := table.finish()) is not None]
             fault_point(f"{table_format.name}.staged")
-            now = _now()
+            now = max(_now(), log.at)
             planned: list[tuple[TableChange, Snapshot | None]] = []
             changes: list[SchemaChange] = []
             for table, change in staged:
@@ -237,7 +237,16 @@ class LakehouseWriter:
             yield self._format, self._log
         except Exception as error:
             self._error = error
+            if isinstance(error, TargetError) and not error.retryable and (taken := self._overtaken(self._log)) is not None:
+                self._error = taken
+                raise taken from error
             raise
+
+    def _overtaken(self, log: JobLog) -> TargetError | None:
+        # Where the log cannot be read either, the first error tells more.
+        with suppress(DativoError):
+            return log.overtaken()
+        return None
 
     def _committed(self, stream: StreamId) -> Snapshot | None:
         with self._working() as (table_format, _):
