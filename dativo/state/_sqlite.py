@@ -221,6 +221,12 @@ class SqliteBackend:
         if "disk is full" in str(error):
             message = f"the disk of state store `{self.path}` is full"
             return StateError(message, hint="free some space, then run again", retryable=True)
+        if "readonly database" in str(error) or "unable to open" in str(error):
+            return StateError(
+                f"cannot use state store `{self.path}`: {error}",
+                hint="let this user write to the file and its folder, or work in another one with `--project DIR`",
+                facts={"path": str(self.path)},
+            )
         corrupt = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         hint = "move it away and run again: the targets keep the committed states, only the history is lost" if corrupt else None
         return StateError(f"cannot use state store `{self.path}`: {error}", hint=hint, facts={"path": str(self.path)})

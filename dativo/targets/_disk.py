@@ -29,6 +29,8 @@ RETRYABLE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 def refused(error: OSError, action: str, path: str | Path) -> TargetError:
     """The user's view of a refusal by the operating system; `action` is a verb, for example `write`."""
     reason = os.strerror(error.errno) if error.errno else str(error)
+    if isinstance(error.filename, str | Path) and str(error.filename).startswith(f"{path}/"):
+        reason += f" (`{error.filename}`)"
     return TargetError(
         f"cannot {action} `{path}`: {reason}",
         hint=HINTS.get(error.errno or 0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -37,12 +37,15 @@ class Ledger:
 
     Attributes:
         has_committed: Whether the job ever committed anything, be it without a state.
+        at: The moment of the job's last commit, in microseconds since 1970 UTC: later ones are not before it, also when the clock
+            has been set back.
     """
 
     def __init__(self, database: Database, job: JobKey, run_id: str) -> None:
         self.tables: dict[StreamId, KeptTable] = {}
         self.state: bytes | None = None
         self.has_committed = False
+        self.at = 0
         self._database = database
         self._job = job
         self._run_id = run_id
@@ -56,8 +59,9 @@ class Ledger:
         with failures(self._database.path, "read Dativo's own tables"):
             if "_dativo_state" in present:
                 where = f"FROM {self._database.table('_dativo_state')} WHERE tenant = ? AND job = ?"
-                for (state,) in self._database.run(f"SELECT state {where}", self._job):
+                for state, at in self._database.run(f"SELECT state, epoch_us(committed_at) {where}", self._job):
                     self.state = None if state is None else bytes(state)
+                    self.at = at
                     self.has_committed = True
             if "_dativo_tables" in present:
                 for namespace, name, table, quarantine in self._database.run(f"FROM {self._database.table('_dativo_tables')}"):
@@ -85,14 +89,18 @@ class Ledger:
         commit_id = f"{self._run_id}-{self._commits}"
         self.state = self.state if state is None else state
         table = self._database.table("_dativo_state")
-        now = datetime.datetime.now(datetime.UTC).isoformat()
+        self.at = self.now()
         with failures(self._database.path, "write Dativo's own tables"):
             self._make()
             self._write_tables()
             self._database.run(f"DELETE FROM {table} WHERE tenant = ? AND job = ?", self._job)
-            values = [*self._job, self.state, self._run_id, now, commit_id]
-            self._database.run(f"INSERT INTO {table} VALUES (?, ?, ?, ?, CAST(? AS TIMESTAMPTZ), ?)", values)
+            values = [*self._job, self.state, self._run_id, self.at, commit_id]
+            self._database.run(f"INSERT INTO {table} VALUES (?, ?, ?, ?, make_timestamptz(?), ?)", values)
         return commit_id
+
+    def now(self) -> int:
+        """The moment of the next commit; see `at`."""
+        return max(time.time_ns() // 1000, self.at)
 
     def names(self) -> Mapping[StreamId, str]:
         """Tables by stream."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 from dativo_protocols import StreamId
@@ -51,11 +50,20 @@ class StreamTable:
     """
 
     def __init__(
-        self, database: Database, stream: ConfiguredStream, name: str, columns: Mapping[str, str], job: JobKey, *, exists: bool
+        self,
+        database: Database,
+        stream: ConfiguredStream,
+        name: str,
+        columns: Mapping[str, str],
+        job: JobKey,
+        now: Callable[[], int],
+        *,
+        exists: bool,
     ) -> None:
         """Looks at the table as it is now.
 
         Args:
+            now: Gives the moment of the next commit, in microseconds since 1970 UTC.
             exists: Whether there is a table of this name.
 
         Raises:
@@ -72,6 +80,7 @@ class StreamTable:
         self.changes: list[SchemaChange] = []
         self._database = database
         self._stream = stream
+        self._now = now
         self._key = stream.primary_key
         if self.mode in ("merge", "scd2") and not self._key:
             hint = "name its key under `primary_key` in the job, or use `write: append`"
@@ -155,7 +164,7 @@ class StreamTable:
     def _dated(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows with the moment from which each holds: its cursor, where that is one, else that of the commit."""
         if self._moment is None:
-            self._moment = _now()
+            self._moment = self._now()
         now = pa.scalar(self._moment, pa.int64()).cast(_MOMENT)
         moments = pa.repeat(now, rows.num_rows)
         cursor = self.columns.get(self._stream.cursor or "")
@@ -200,7 +209,7 @@ class StreamTable:
             self.schema = evolution.schema
             change = evolution.changes[0]
             self.changes.append(SchemaChange(self.id, change.kind, change.column, change.before, change.after))
-        self._merge().make_obsolete(version, _now(), history=history, remove=remove)
+        self._merge().make_obsolete(version, self._now(), history=history, remove=remove)
 
     def swap(self) -> None:
         """Puts what an overwriting run has filled in the place of the old table."""
@@ -353,11 +362,6 @@ class StreamTable:
 def _orders(field: pa.Field) -> bool:
     """Whether the column's values have an order to go by."""
     return not (is_json(field) or pa.types.is_binary(field.type) or pa.types.is_nested(field.type))
-
-
-def _now() -> int:
-    """In microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 def _differences(stream: StreamId, old: pa.Schema | None, new: pa.Schema) -> list[SchemaChange]:

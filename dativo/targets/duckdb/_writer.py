@@ -244,7 +244,7 @@ class DuckDBWriter:
         kept = self._ledger.tables.get(stream)
         columns = {} if kept is None else kept.columns
         exists = self._relation(name) == "table"
-        table = StreamTable(database, configured, name, columns, self._catalog.job, exists=exists)
+        table = StreamTable(database, configured, name, columns, self._catalog.job, self._ledger.now, exists=exists)
         self._tables[stream] = table
         self._relations[name] = "table"
         return table
@@ -260,7 +260,9 @@ class DuckDBWriter:
         mode = self._catalog.streams[stream].write_mode if stream in self._catalog.streams else "append"
         configured = ConfiguredStream(stream, "overwrite" if mode == "overwrite" else "append")
         exists = self._relation(quarantine) == "table"
-        table = StreamTable(database, configured, quarantine, QUARANTINE_COLUMNS, self._catalog.job, exists=exists)
+        table = StreamTable(
+            database, configured, quarantine, QUARANTINE_COLUMNS, self._catalog.job, self._ledger.now, exists=exists
+        )
         self._quarantines[stream] = table
         self._relations[quarantine] = "table"
         return table

@@ -132,7 +132,7 @@ class IcebergCatalog:
             raise
         except OSError as error:
             if error.errno is not None and self.embedded:
-                raise refused(error, action, self._path if table is None else f"{self._path}/{table}") from error
+                raise refused(error, action, "/".join((self._path, *self._namespace, table)) if table else self._path) from error
             raise self._failed(error, action, table) from error
         except Exception as error:
             raise self._failed(error, action, table) from error
@@ -140,16 +140,23 @@ class IcebergCatalog:
     def _failed(self, error: Exception, action: str, table: str | None) -> TargetError:
         kind = type(error).__name__
         text = str(error).strip() or kind
-        locked = "database is locked" in text
+        locked, full = "database is locked" in text, "database or disk is full" in text
         what = f"{action} `{self.full_name(table)}`" if table is not None else action
         denied = kind in ("UnauthorizedError", "ForbiddenError", "OAuthError", "AuthorizationExpiredError")
-        hint = (
-            "check the credentials in `catalog`" if denied else "run again: it goes on from the last commit" if locked else None
-        )
+        hint: str | None
+        if denied:
+            hint = "check the credentials in `catalog`"
+        elif "readonly database" in text or "unable to open database file" in text:
+            file = f"`{self._path}/catalog.db`" if self.embedded else "the catalog's file"
+            hint = f"let this user write to {file} and its folder"
+        elif full:
+            hint = "free some space, then run again"
+        else:
+            hint = "run again: it goes on from the last commit" if locked else None
         return TargetError(
             f"cannot {what} in `{self.uri}`: {self._masked(text.splitlines()[0].rstrip('.'))}",
             hint=hint,
-            retryable=locked or kind in _PASSING or kind == "CommitStateUnknownException",
+            retryable=locked or full or kind in _PASSING or kind == "CommitStateUnknownException",
             facts={"catalog": self.uri, "error": kind, **({} if table is None else {"table": table})},
         )
 
