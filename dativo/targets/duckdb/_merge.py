@@ -55,6 +55,7 @@ class Merge:
         Each statement scans the key's columns once, however many rows came, and no index is kept.
         """
         with self._failures():
+            self._make_room()
             if self.cursor is not None:
                 self._keep_greatest(self.cursor)
             else:
@@ -87,6 +88,7 @@ class Merge:
         """
         table, end = self._table, quoted(VALID_TO)
         with self._failures():
+            self._make_room()
             self._run(f"CREATE TEMP TABLE {_MET} AS {self._met()}")
             self._run(f"CREATE TEMP TABLE {_STORY} AS {self._story()}")
             ended = f"{_STORY} AS s WHERE t.rowid = s.id AND s.ended IS NOT NULL"
@@ -177,6 +179,11 @@ class Merge:
 
     def _run(self, sql: str) -> list[tuple[object, ...]]:
         return self.database.run(sql)
+
+    def _make_room(self) -> None:
+        """The ids of the old rows, deleted ones included, are below the boundary."""
+        ((new,),) = self._run(f"SELECT count(*) FROM {self._table} WHERE {self._is_new}")
+        self.database.make_room_to_replace(self.boundary + 1, int(str(new)))
 
     def _keep_last(self) -> None:
         keys = _list(self.key)
