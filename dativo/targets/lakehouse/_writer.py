@@ -111,7 +111,7 @@ class LakehouseWriter:
     def write_rejects(self, rejects: Rejects) -> None:
         """Stages rejected rows; see `Quarantining`."""
         with self._working():
-            self._quarantine(rejects.stream).accept(quarantine_rows(rejects, self._catalog.run_id, _now(), self._reject_ids))
+            self._quarantine(rejects.stream).accept(quarantine_rows(rejects, self._catalog.run_id, self._reject_ids))
 
     def activate_version(self, stream: StreamId, version: int) -> None:
         """Stages that other versions' rows are obsolete; see `Versioning`."""
