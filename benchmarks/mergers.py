@@ -132,8 +132,8 @@ def sling(target: str) -> Merger:
 
 
 ABSENT = {
-    "delta": "Sling reads Delta tables, and writes none",
-    "iceberg": "Sling appends to Iceberg tables, and merges into none",
+    "delta": "Sling 1.4.11 writes no Delta tables",
+    "iceberg": "Sling appends to Iceberg tables by an update key, and merges into none",
 }
 
 MERGERS = [make(target) for target in CONFIGS for make in (dativo, dlt, sling)]
