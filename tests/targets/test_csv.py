@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pytest
 from dativo_protocols.errors import ConfigError, TargetError
 from dativo_sdk import JobKey, WriteCatalog
@@ -116,8 +117,8 @@ def test_other_tools_read_the_files(tmp_path: Path) -> None:
         (5, None, -1.0),
     ]
     assert pl.read_csv(file)["text"].to_list() == texts
-    options = pa.csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
-    table = pa.csv.read_csv(file, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options)
+    options = pa_csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
+    table = pa_csv.read_csv(file, parse_options=pa_csv.ParseOptions(newlines_in_values=True), convert_options=options)
     assert table["text"].to_pylist() == texts
 
 

@@ -102,6 +102,7 @@ class Trial:
     def __init__(self, cell: Cell, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.cell, self.folder = cell, folder
+        self._server_is_away = False
         self.edit(1)
 
     def edit(self, edition: int) -> None:
@@ -149,8 +150,9 @@ class Trial:
                 self._strike(way, process.pid)
             code = process.wait(RUN_SECONDS)
         self._wait_for_orphans()
-        if self.cell.place.server and way == "server":
+        if self._server_is_away and self.cell.place.server:
             self.cell.place.server.start()
+            self._server_is_away = False
         if code not in FAILED:
             raise AssertionError(f"a run interrupted by `{way}` exited {code}: {self.folder}\n{self.log()}")
         return code
@@ -159,6 +161,7 @@ class Trial:
         place = self.cell.place
         if way == "server" and place.server:
             place.server.kill()
+            self._server_is_away = True
         elif way == "network" and place.proxy:
             place.proxy.cut()
         elif way == "source":
