@@ -158,7 +158,7 @@ def encode(record: Record, picture: Picture | None = None) -> bytes:
         "job": record.job.job,
         "run": record.run,
         "final": record.final,
-        "state": _state_out(record.state),
+        "state": pack_state(record.state),
         "tables": [_change_out(change) for change in record.tables],
         "schemas": _schemas_out(record.schemas),
     }
@@ -184,7 +184,7 @@ def decode(payload: bytes) -> tuple[Record, Picture | None]:
             time=int(datetime.fromisoformat(document["time"].replace("Z", "+00:00")).timestamp()),
             job=JobKey(document["tenant"], document["job"]),
             run=document["run"],
-            state=_state_in(document["state"]),
+            state=unpack_state(document["state"]),
             final=document["final"],
             generation=document.get("generation"),
             opening=document.get("opening"),
@@ -196,7 +196,7 @@ def decode(payload: bytes) -> tuple[Record, Picture | None]:
         raise ValueError(f"not a commit record: {error!r}") from error
 
 
-def _state_out(state: bytes | None) -> dict[str, str] | None:
+def pack_state(state: bytes | None) -> dict[str, str] | None:
     """Text where it is UTF-8, so that people can read it; the bytes come back exactly either way."""
     if state is None:
         return None
@@ -206,7 +206,8 @@ def _state_out(state: bytes | None) -> dict[str, str] | None:
         return {"base64": base64.b64encode(state).decode()}
 
 
-def _state_in(state: dict[str, str] | None) -> bytes | None:
+def unpack_state(state: dict[str, str] | None) -> bytes | None:
+    """The inverse of `pack_state`."""
     if state is None:
         return None
     return state["text"].encode() if "text" in state else base64.b64decode(state["base64"])
@@ -269,7 +270,7 @@ def _change_in(change: dict[str, Any]) -> TableChange:
 
 def _picture_out(picture: Picture) -> dict[str, Any]:
     return {
-        "states": [{"tenant": job.tenant, "job": job.job, "state": _state_out(state)} for job, state in picture.states.items()],
+        "states": [{"tenant": job.tenant, "job": job.job, "state": pack_state(state)} for job, state in picture.states.items()],
         "tables": [
             {
                 "stream": stream.name,
@@ -293,7 +294,7 @@ def _picture_out(picture: Picture) -> dict[str, Any]:
 def _picture_in(picture: dict[str, Any], number: int) -> Picture:
     return Picture(
         number=number,
-        states={JobKey(entry["tenant"], entry["job"]): _state_in(entry["state"]) or b"" for entry in picture["states"]},
+        states={JobKey(entry["tenant"], entry["job"]): unpack_state(entry["state"]) or b"" for entry in picture["states"]},
         tables={
             StreamId(entry["stream"], entry["namespace"]): Table(
                 table=entry["table"],

@@ -7,13 +7,10 @@ Run as a script this module is the victim's side: it forks a writer for each ins
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +22,10 @@ from dativo_protocols import Batch, Rejects, StreamId
 from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
 
 pytest.importorskip("deltalake", reason="the package `deltalake` is not installed")
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.targets.killed_writers import forked, kill_at, kill_at_point
 
 JOB = JobKey("acme", "crash")
 ORDERS, ITEMS, USERS, PRICES = (StreamId(name) for name in ("orders", "items", "users", "prices"))
@@ -95,47 +96,6 @@ def left_over(root: Path) -> list[str]:
     return sorted((files - named) | {str(file) for file in root.glob("_dativo/staging/*")})
 
 
-def kill_at(instant: int) -> None:
-    """This process ends by SIGKILL around the call of that number: even ones before it, odd ones after it."""
-    numbers = itertools.count(0, 2)
-
-    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-        def around(*args: Any, **options: Any) -> Any:
-            number = next(numbers)
-            if number == instant:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return call(*args, **options)
-            finally:
-                if number + 1 == instant:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        return around
-
-    for name in CALLS:
-        setattr(os, name, wrapped(getattr(os, name)))
-
-
-def fault(point: str) -> None:
-    from dativo import _faults
-
-    _faults._wanted, _, count = f"delta.{point}".partition("#")
-    _faults._left = int(count or 1)
-
-
-def forked(work: Callable[[], None]) -> int:
-    """The exit status of a child that does the work."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    try:
-        work()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-
-
 def torture(prepare: Callable[[], None], expected: Path, before: str | None = None) -> bool:
     """One killed run, a second one to the end, and what is there then; false when the first one came to its end.
 
@@ -147,7 +107,7 @@ def torture(prepare: Callable[[], None], expected: Path, before: str | None = No
         if before is not None:
 
             def earlier() -> None:
-                fault(before)
+                kill_at_point(f"delta.{before}")
                 load(root, "earlier")
 
             assert os.WIFSIGNALED(forked(earlier))
@@ -189,11 +149,11 @@ def main(what: str, *numbers: str) -> int:
         assert forked(partial(undisturbed, expected)) == 0
         if what == "points":
             for point in POINTS:
-                assert torture(partial(fault, point), expected), f"`{point}` was not reached"
+                assert torture(partial(kill_at_point, f"delta.{point}"), expected), f"`{point}` was not reached"
             return len(POINTS)
         instant, stride = int(numbers[0]), int(numbers[1])
         before = "intent#2" if what == "recovery" else None
-        while torture(partial(kill_at, instant), expected, before):
+        while torture(partial(kill_at, CALLS, instant), expected, before):
             instant += stride
         return instant
 

@@ -6,14 +6,11 @@ Run as a script this module is the victim's side: it forks a writer for each ins
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,10 @@ from dativo_protocols import Batch, Rejects, StreamId
 from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
 
 from dativo._dataset import dataset
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.targets.killed_writers import forked, kill_at
 
 JOB = JobKey("acme", "crash")
 ORDERS, ITEMS, USERS = StreamId("orders"), StreamId("items"), StreamId("users")
@@ -94,40 +95,6 @@ def left_over(root: Path) -> list[str]:
     return sorted(files - live)
 
 
-def kill_at(instant: int) -> None:
-    """This process ends by SIGKILL around the call of that number: even ones before it, odd ones after it."""
-    numbers = itertools.count(0, 2)
-
-    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-        def around(*args: Any, **options: Any) -> Any:
-            number = next(numbers)
-            if number == instant:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return call(*args, **options)
-            finally:
-                if number + 1 == instant:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        return around
-
-    for name in CALLS:
-        setattr(os, name, wrapped(getattr(os, name)))
-
-
-def forked(work: Callable[[], None]) -> int:
-    """The exit status of a child that does the work."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    try:
-        work()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-
-
 def torture(kind: str, first: bool, instant: int, stride: int) -> int:
     """Kills at every so many-th instant of a first run or of one on an existing dataset; returns the first past the end."""
     while True:
@@ -138,7 +105,7 @@ def torture(kind: str, first: bool, instant: int, stride: int) -> int:
                 assert forked(partial(reset, root)) == 0
 
             def doomed(root: Path = root, instant: int = instant) -> None:
-                kill_at(instant)
+                kill_at(CALLS, instant)
                 load(kind, root, "second")
 
             status = forked(doomed)

@@ -6,13 +6,10 @@ Run as a script this module is the victim's side: it forks a writer for each ins
 
 from __future__ import annotations
 
-import itertools
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +19,10 @@ import pyarrow as pa
 import pytest
 from dativo_protocols import Batch, Rejects, StreamId
 from dativo_sdk import ConfiguredStream, JobKey, WriteCatalog
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.targets.killed_writers import forked, kill_at, kill_at_point
 
 JOB = JobKey("acme", "crash")
 ORDERS, ITEMS, USERS = (StreamId(name) for name in ("orders", "items", "users"))
@@ -84,47 +85,6 @@ def tables(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def kill_at(instant: int) -> None:
-    """This process ends by SIGKILL around the call of that number: even ones before it, odd ones after it."""
-    numbers = itertools.count(0, 2)
-
-    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-        def around(*args: Any, **options: Any) -> Any:
-            number = next(numbers)
-            if number == instant:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return call(*args, **options)
-            finally:
-                if number + 1 == instant:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        return around
-
-    for name in CALLS:
-        setattr(os, name, wrapped(getattr(os, name)))
-
-
-def fault(point: str) -> None:
-    from dativo import _faults
-
-    _faults._wanted, _, count = f"iceberg.{point}".partition("#")
-    _faults._left = int(count or 1)
-
-
-def forked(work: Callable[[], None]) -> int:
-    """The exit status of a child that does the work."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    try:
-        work()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-
-
 def torture(prepare: Callable[[], None], expected: Path) -> bool:
     """One killed run, a second one to the end, and what is there then; false when the first one came to its end."""
     with tempfile.TemporaryDirectory() as directory:
@@ -166,10 +126,10 @@ def main(what: str, *numbers: str) -> int:
         assert "left over': []" in expected.read_text()
         if what == "points":
             for point in POINTS:
-                assert torture(partial(fault, point), expected), f"`{point}` was not reached"
+                assert torture(partial(kill_at_point, f"iceberg.{point}"), expected), f"`{point}` was not reached"
             return len(POINTS)
         instant, stride = map(int, numbers)
-        while torture(partial(kill_at, instant), expected):
+        while torture(partial(kill_at, CALLS, instant), expected):
             instant += stride
         return instant
 

@@ -9,7 +9,6 @@ can be a commit that is not applied in every table: the next record is put after
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -20,6 +19,7 @@ from typing import Any, Literal
 from dativo_protocols.errors import TargetError
 from dativo_sdk import JobKey
 
+from dativo.targets._commit_record import pack_state, unpack_state
 from dativo.targets.lakehouse._change import TableChange, pack_change, unpack_change
 from dativo.targets.lakehouse._storage import Storage
 
@@ -227,7 +227,7 @@ def _encode(record: Record, job: JobKey) -> bytes:
         "run": record.run_id,
         "at": record.at,
         "final": record.final,
-        "state": _packed_state(record.state),
+        "state": pack_state(record.state),
         "tables": [pack_change(change) for change in record.changes],
     }
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
@@ -243,22 +243,7 @@ def _decode(payload: bytes) -> Record:
         data["kind"],
         data["run"],
         int(data["at"]),
-        _state(data["state"]),
+        unpack_state(data["state"]),
         bool(data["final"]),
         tuple(unpack_change(change) for change in data["tables"]),
     )
-
-
-def _packed_state(state: bytes | None) -> dict[str, str] | None:
-    if state is None:
-        return None
-    try:
-        return {"text": state.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(state).decode()}
-
-
-def _state(packed: dict[str, str] | None) -> bytes | None:
-    if packed is None:
-        return None
-    return packed["text"].encode() if "text" in packed else base64.b64decode(packed["base64"])
