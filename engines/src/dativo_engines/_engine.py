@@ -9,8 +9,21 @@ from types import TracebackType
 from typing import Any, Literal, Protocol
 
 from dativo_protocols import Catalog, ConnectionStatus, Message, Spec, StreamId
+from dativo_sdk import ReadCatalog, ReplicationMethod, Selection
 
-ReplicationMethod = Literal["FULL_TABLE", "INCREMENTAL", "LOG_BASED"]
+__all__ = [
+    "Connector",
+    "ContainerOptions",
+    "DecodeOptions",
+    "Engine",
+    "EngineOptions",
+    "ImageRuntime",
+    "ReadCatalog",
+    "Reading",
+    "ReplicationMethod",
+    "Selection",
+]
+
 ImageRuntime = Literal["docker", "sandbox"]
 
 
@@ -126,34 +139,6 @@ class EngineOptions:
     sync_id: int = 0
     attempt: int = 1
     on_config: Callable[[Mapping[str, Any]], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What to read of one stream.
-
-    Attributes:
-        fields: Properties to read, or None for all; keys and the cursor are always read.
-        replication_method: None leaves the connector's own choice.
-        replication_key: None leaves the connector's own choice.
-    """
-
-    fields: tuple[str, ...] | None = None
-    replication_method: ReplicationMethod | None = None
-    replication_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadCatalog:
-    """The discovered streams and which of them to read.
-
-    Attributes:
-        catalog: As discovered.
-        selected: What to read; a stream that is not here is deselected.
-    """
-
-    catalog: Catalog
-    selected: Mapping[StreamId, Selection]
 
 
 class Reading(Protocol):

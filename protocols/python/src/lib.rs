@@ -6,6 +6,7 @@ mod decoder;
 mod errors;
 mod lines;
 mod messages;
+mod states;
 
 use pyo3::prelude::*;
 
@@ -25,4 +26,6 @@ mod _codec {
     use crate::decoder::{AirbyteDecoder, SingerDecoder};
     #[pymodule_export]
     use crate::lines::{JsonLinesDecoder, decode_json_lines, encode_json_lines};
+    #[pymodule_export]
+    use crate::states::split_states;
 }

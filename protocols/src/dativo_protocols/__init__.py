@@ -1,6 +1,6 @@
 """Messages of every protocol, their codecs, and the error tree."""
 
-from dativo_protocols._codec import AirbyteDecoder, SingerDecoder, decode_json_lines, encode_json_lines
+from dativo_protocols._codec import AirbyteDecoder, SingerDecoder, decode_json_lines, encode_json_lines, split_states
 from dativo_protocols._messages import (
     ArrowArrayExportable,
     ArrowSchemaExportable,
@@ -65,4 +65,5 @@ __all__ = [
     "Version",
     "decode_json_lines",
     "encode_json_lines",
+    "split_states",
 ]

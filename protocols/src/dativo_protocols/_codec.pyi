@@ -14,6 +14,7 @@ __all__ = [
     "SingerDecoder",
     "decode_json_lines",
     "encode_json_lines",
+    "split_states",
 ]
 
 @final
@@ -255,4 +256,11 @@ def encode_json_lines(batch: ArrowArrayExportable) -> bytes:
 
     Raises:
         TypeError: The batch has a type, or a date, that has no JSON form.
+    """
+
+def split_states(data: bytes) -> tuple[dict[StreamId, bytes], bytes | None]:
+    """The states of streams, and what all share, in an array of Airbyte's states; each with the bytes that it has there.
+
+    Raises:
+        ValueError: It is neither a list of states nor a JSON object; a bare object is a LEGACY state, shared by all.
     """

@@ -87,6 +87,7 @@ class CatalogStream:
         cursor: Property names that order its changes, possibly none; likewise.
         replication_methods: Any of `FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`; empty when the connector does not say.
         raw: The catalog entry as the connector wrote it; handed back to it with the selection filled in.
+        data: The exact Arrow schema of its batches, where the connector speaks Arrow and knows it.
     """
 
     id: StreamId
@@ -95,6 +96,7 @@ class CatalogStream:
     cursor: tuple[str, ...] = ()
     replication_methods: tuple[str, ...] = ()
     raw: dict[str, Any] = field(default_factory=dict)
+    data: ArrowSchemaExportable | None = None
 
 
 @dataclass(frozen=True, slots=True)

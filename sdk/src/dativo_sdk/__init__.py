@@ -1,6 +1,8 @@
 """What a plugin may import: the contracts of readers and writers, the messages, the errors."""
 
-from dativo_sdk._reader import Reader
+from dativo_sdk._read_catalog import ReadCatalog, ReplicationMethod, Selection
+from dativo_sdk._reader import Checkable, Estimating, Partition, Partitionable, Piece, Reader
+from dativo_sdk._saved_state import SavedState
 from dativo_sdk._writer import (
     ConfiguredStream,
     Counting,
@@ -20,22 +22,32 @@ from dativo_sdk._writer import (
     Writer,
 )
 
-API_VERSION = "0.1"
+API_VERSION = "1.0"
+"""Of the contracts in this package: what a plugin says as its `__api_version__`."""
 
 __all__ = [
     "API_VERSION",
+    "Checkable",
     "ConfiguredStream",
     "Counting",
     "DeleteMode",
+    "Estimating",
     "Inspecting",
     "Inspection",
     "JobKey",
     "Naming",
+    "Partition",
+    "Partitionable",
+    "Piece",
     "Quarantining",
+    "ReadCatalog",
     "Reader",
     "Receipt",
     "Replaying",
+    "ReplicationMethod",
+    "SavedState",
     "SchemaChange",
+    "Selection",
     "TableInfo",
     "Versioning",
     "WriteCatalog",

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::state::{StateBody, body};
+use super::state::{StateBody, body, stream_state};
 use crate::lines::elements;
 use crate::stream_id::StreamId;
 
@@ -37,6 +37,15 @@ impl Streams {
             }
         }
     }
+}
+
+/// What a [`MergedState`] holds, with the bytes as they were given.
+#[derive(Debug, Default)]
+pub struct StateParts<'a> {
+    /// Of all streams.
+    pub shared: Option<&'a [u8]>,
+    /// By stream.
+    pub streams: Vec<(StreamId, Vec<u8>)>,
 }
 
 #[derive(Debug)]
@@ -143,6 +152,31 @@ impl MergedState {
                 }
             }
             (StateBody::Legacy(data), form) => *form = Form::Legacy((*data).into()),
+        }
+    }
+
+    /// The states one by one: of each stream, and what all share (a LEGACY one is that).
+    pub fn parts(&self) -> StateParts<'_> {
+        let of_streams = |streams: &'_ Streams| {
+            let states = streams.states.iter();
+            states
+                .filter_map(|(stream, state)| Some((stream.clone(), stream_state(state)?.to_vec())))
+                .collect()
+        };
+        match &self.form {
+            Form::Nothing => StateParts::default(),
+            Form::Legacy(data) => StateParts {
+                shared: Some(data),
+                streams: Vec::new(),
+            },
+            Form::Streams(streams) => StateParts {
+                shared: None,
+                streams: of_streams(streams),
+            },
+            Form::Global { shared, streams } => StateParts {
+                shared: shared.as_deref(),
+                streams: of_streams(streams),
+            },
         }
     }
 

@@ -9,7 +9,7 @@ mod state;
 
 pub use catalog::{CatalogError, ConfiguredStream, parse_configured_catalog};
 pub use census::{Census, Count};
-pub use merged_state::{MergedState, StateError};
+pub use merged_state::{MergedState, StateError, StateParts};
 pub use messages::{
     ConnectionStatus, ControlMessage, ErrorTrace, EstimateTrace, LogLevel, LogMessage, StatusTrace,
     TraceMessage, parse_catalog, parse_connection_status, parse_control, parse_log, parse_spec,

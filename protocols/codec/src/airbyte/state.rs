@@ -109,6 +109,13 @@ fn descriptor(object: &[u8]) -> Option<StreamId> {
     stream_id(envelope.bytes(object, 0)?)
 }
 
+/// What stands under `stream_state` in an object with a `stream_descriptor`.
+pub(super) fn stream_state(object: &[u8]) -> Option<&[u8]> {
+    let (envelope, result) = Envelope::read(object, ["stream_state"]);
+    result.ok()?;
+    envelope.bytes(object, 0)
+}
+
 /// The stream that `{"name":…,"namespace":…}` is.
 pub(super) fn stream_id(descriptor: &[u8]) -> Option<StreamId> {
     let (envelope, result) = Envelope::read(descriptor, ["name", "namespace"]);
