@@ -1,4 +1,4 @@
-"""Writers that are killed with SIGKILL in a child of this process: around system calls that change the disk, or at a fault point."""
+"""Writers that are killed with SIGKILL in a child: around system calls that change the disk, or at a fault point."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ type Parts<'py> = (Bound<'py, PyDict>, Option<Bound<'py, PyBytes>>);
 
 #[pyfunction]
 pub fn split_states<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Parts<'py>> {
-    let state = MergedState::new(Some(data))
-        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let state =
+        MergedState::new(Some(data)).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let parts = state.parts();
     let streams = PyDict::new(py);
     for (stream, state) in &parts.streams {

@@ -18,9 +18,9 @@ Piece: TypeAlias = Batch | Rejects
 class Reader(Protocol):
     """A source. The host calls, always from the same thread:
 
-    `initialize` once; `get_schema` any time after, before the first batch; then `read_batch` until it returns None, and after each
-    batch `get_incremental_state`; `close` once, however the run ends, also after an error. A new object is made for each use:
-    to ask for the streams, to check, to read. Any method may block.
+    `initialize` once; `get_schema` any time after, before the first batch; then `read_batch` until it returns None, and after
+    each batch `get_incremental_state`; `close` once, however the run ends, also after an error. A new object is made for
+    each use: to ask for the streams, to check, to read. Any method may block.
 
     Errors: `ConfigError` (the configuration is wrong: exit code 2), `ConnectorError` (the source failed: 10, or 75 with
     `retryable`). Whatever else is raised counts as a `ConnectorError` too, with its traceback in the log.

@@ -62,7 +62,8 @@ class SavedState:
             streams, shared = split_states(data)
         except ValueError as error:
             raise ConfigError(
-                f"not a state of a reader: {error}", hint="`dativo state show` tells what is kept, `dativo state history` what was"
+                f"not a state of a reader: {error}",
+                hint="`dativo state show` tells what is kept, `dativo state history` what was",
             ) from error
         return cls(streams, shared)
 
