@@ -45,6 +45,7 @@ from dativo._job import CheckpointConfig, StreamConfig
 from dativo._metadata import RowMetadata
 from dativo._names import EXTRA
 from dativo._progress import Progress
+from dativo._refusals import Refusals
 from dativo._report import AttemptReport, ChangeReport, StreamReport
 from dativo._selection import StreamRules
 from dativo._write_rules import WriteRules
@@ -128,6 +129,7 @@ class Pipeline:
         self._committing = committing
         self._log = log
         self._gate = Gate(job.contract, contract, writer, lambda line: log("warning", line))
+        self._refusals = Refusals(getattr(writer, "refuses", ()), job.on_bad_value)
         self._metadata = RowMetadata(job.target.metadata, catalog.run_id)
         self._checkpoint: CheckpointConfig = job.checkpoint
         self._streams: dict[StreamId, _Stream] = {}
@@ -241,9 +243,11 @@ class Pipeline:
 
     def _take_batch(self, message: Batch, reading: Reading) -> None:
         stream = self._streams[message.stream]
-        message, rejects = self._gate.take(message)
-        if rejects is not None:
-            self._reject(stream, rejects)
+        message, broken = self._gate.take(message)
+        message, refused = self._refusals.take(message, stream.configured.primary_key)
+        for rejects in (broken, refused):
+            if rejects is not None:
+                self._reject(stream, rejects)
         self._writer.write_batch(self._metadata.added(_clothed(message) if stream.bare else message))
         stream.rows += message.rows
         stream.report.bytes += message.nbytes

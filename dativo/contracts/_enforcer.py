@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pyarrow as pa
-from dativo_protocols import StreamId, encode_json_lines
+from dativo_protocols import StreamId
 from dativo_protocols.errors import ContractError
 
 from dativo import _compute as pc
-from dativo._evolution import common_field, convert, json_field, same_type, type_text
-from dativo._names import CHANGES, EXTRA, OWN_COLUMNS
+from dativo._evolution import common_field, convert, same_type, type_text
+from dativo._names import EXTRA, OWN_COLUMNS
+from dativo._split_rows import Split, noted, split
 from dativo.contracts._tally import Tally
 from dativo.contracts._terms import ColumnTerms, ContractMode, StreamTerms
 
-__all__ = ["Enforcer", "Taken"]
+__all__ = ["Enforcer"]
 
 _FREE = OWN_COLUMNS - {EXTRA}
 """Columns that are Dativo's own, and no part of what the source says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of a batch.
-
-    Attributes:
-        batch: The rows to write; perhaps none.
-        rejects: Those for the quarantine, or None: the columns of `dativo_protocols.Rejects`; `line` is not known here, and null.
-    """
-
-    batch: pa.RecordBatch
-    rejects: pa.RecordBatch | None = None
 
 
 class Enforcer:
@@ -92,7 +79,7 @@ class Enforcer:
             return arriving
         return pa.schema([self._promised(field) for field in arriving if field.name in self._expected or field.name in _FREE])
 
-    def take(self, batch: pa.RecordBatch) -> Taken:
+    def take(self, batch: pa.RecordBatch) -> Split:
         """The batch as the contract leaves it.
 
         Raises:
@@ -113,14 +100,7 @@ class Enforcer:
         if self._tally is not None:
             self._tally.count(batch)
         taken = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)) if arrays else batch.select([])
-        if changes:
-            taken = _noted(taken, changes)
-        if not bad:
-            return Taken(taken)
-        rows = sorted(bad)
-        broken = pa.array(rows, pa.int64())
-        keep = pc.invert(pc.is_in(pa.array(range(batch.num_rows), pa.int64()), value_set=broken))
-        return Taken(taken.filter(keep), _rejects(batch.take(broken), [bad[row] for row in rows]))
+        return split(noted(taken, changes), bad, batch)
 
     def finish(self) -> None:
         """Looks at what holds for all rows together; to be called before the last commit.
@@ -298,35 +278,3 @@ def _converted(array: pa.Array, before: pa.Field, after: pa.Field) -> tuple[pa.A
 
     parts = halves(0, len(array))
     return (parts[0] if len(parts) == 1 else pa.concat_arrays(parts)), bad
-
-
-def _noted(batch: pa.RecordBatch, changes: dict[int, list[tuple[str, str]]]) -> pa.RecordBatch:
-    """The batch with what was nulled added to `_dativo_changes`."""
-    there = batch.schema.get_field_index(CHANGES)
-    texts: list[str | None] = batch.column(there).to_pylist() if there >= 0 else [None] * batch.num_rows
-    for row, cells in changes.items():
-        before = json.loads(texts[row] or "[]")
-        texts[row] = json.dumps([*before, *({"column": column, "reason": reason} for column, reason in cells)])
-    column = pa.array(texts, pa.utf8())
-    if there >= 0:
-        return batch.set_column(there, json_field(CHANGES), column)
-    return batch.append_column(json_field(CHANGES), column)
-
-
-def _rejects(rows: pa.RecordBatch, reasons: list[tuple[str | None, str]]) -> pa.RecordBatch:
-    """Rows as a quarantine keeps them: what the source sent, as far as the decoder has kept it, as JSON."""
-    names = [name for name in rows.schema.names if name not in OWN_COLUMNS]
-    records = encode_json_lines(rows.select(names)).splitlines() if names else [b"{}"] * rows.num_rows
-    if EXTRA in rows.schema.names:
-        for index, text in enumerate(rows.column(EXTRA).to_pylist()):
-            if text is not None and text != "{}":
-                between = b"," if records[index] != b"{}" else b""
-                records[index] = records[index][:-1] + between + text.lstrip()[1:].encode()
-    return pa.record_batch(
-        {
-            "line": pa.nulls(len(reasons), pa.int64()),
-            "column": pa.array([column for column, _ in reasons], pa.utf8()),
-            "reason": pa.array([reason for _, reason in reasons], pa.utf8()),
-            "record": pa.array(records, pa.binary()),
-        }
-    )

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,10 +64,12 @@ class Job:
         }
         (self.project.folder / "job.yaml").write_text(json.dumps(job))
 
-    def run(self, url: str | None = None, fault: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, url: str | None = None, fault: str = "", command: Sequence[str] = ("run",), options: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"SHOP_DATABASE": url or self.server.url(), "DATIVO_FAULT_POINT": fault}
-        command = [str(DATIVO), "run", "job.yaml", "--json"]
-        return subprocess.run(command, cwd=self.project.folder, env=environment, capture_output=True, text=True)
+        whole = [str(DATIVO), *command, "job.yaml", "--json", *options]
+        return subprocess.run(whole, cwd=self.project.folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -120,3 +123,50 @@ def test_no_output_says_the_password(job: Job) -> None:
         ["grep", "-rlE", "sesame|correct.{1,3}horse", ".dativo"], cwd=job.project.folder, capture_output=True, text=True
     )
     assert told.stdout == ""
+
+
+def note(id_: int, text: str) -> str:
+    row = {"id": id_, "amount": 1, "updated_at": "2026-01-01T00:00:00Z", "lines": [], "note": text}
+    return json.dumps({"type": "RECORD", "stream": "orders", "record": row})
+
+
+@pytest.fixture
+def job_with_notes(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
+    properties = {**SCHEMA["schema"]["properties"], "note": {"type": ["null", "string"]}}  # type: ignore[index]
+    monkeypatch.setitem(SCHEMA, "schema", {"properties": properties})
+    job.write(note(1, "fine"), note(2, "a\0b"), note(3, "\\u0000"), state(1), write="append")
+    return job
+
+
+def test_a_text_with_a_character_0_goes_to_quarantine_and_is_replayed_as_json(job_with_notes: Job) -> None:
+    job = job_with_notes
+    ended = job.run()
+    assert ended.returncode == 0, ended.stderr
+    (stream,) = json.loads(ended.stdout)["streams"]
+    assert (stream["written"], stream["quarantined"]) == (2, 1)
+    assert job.server.sql(f'SELECT id, note FROM "{job.schema}".orders ORDER BY id') == [(1, "fine"), (3, "\\u0000")]
+    ((column, text),) = job.server.sql(f'SELECT "column", record FROM "{job.schema}".orders__quarantine')
+    assert (column, json.loads(text)["note"]) == ("note", "a\0b")
+
+    described = {"stream": "orders", "tap_stream_id": "orders", "schema": SCHEMA["schema"], "metadata": []}
+    (job.project.folder / "catalog.json").write_text(json.dumps({"streams": [described]}))
+    settings = ["source.catalog=catalog.json", "source.streams={orders: {types: {note: json}}}"]
+    replayed = job.run(command=("quarantine", "replay"), options=[f"--set={each}" for each in settings])
+    assert replayed.returncode == 0, replayed.stderr
+    notes = job.server.sql(f'SELECT id, note::text FROM "{job.schema}".orders ORDER BY id')
+    assert notes == [(1, '"fine"'), (2, r'"a\u0000b"'), (3, r'"\\u0000"')]
+    assert job.server.sql(f'SELECT count(*) FROM "{job.schema}".orders__quarantine') == [(0,)]
+
+
+@pytest.mark.parametrize(("bad", "code", "notes"), [("null", 0, ["fine", None, "\\u0000"]), ("fail", 30, [])])
+def test_a_text_with_a_character_0_is_handled_as_the_job_says(
+    job_with_notes: Job, bad: str, code: int, notes: list[str | None]
+) -> None:
+    job = job_with_notes
+    path = job.project.folder / "job.yaml"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "on_bad_value": bad}))
+    ended = job.run()
+    assert ended.returncode == code, ended.stderr
+    ((there,),) = job.server.sql(f"SELECT to_regclass('{job.schema}.orders')::text")
+    found = job.server.sql(f'SELECT note FROM "{job.schema}".orders ORDER BY id') if there else []
+    assert found == [(note,) for note in notes]

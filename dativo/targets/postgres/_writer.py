@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from dativo_protocols import Batch, Rejects, StreamId
 from dativo_protocols.errors import TargetError
-from dativo_sdk import ConfiguredStream, Inspection, JobKey, Receipt, WriteCatalog, WriteMode
+from dativo_sdk import ConfiguredStream, Inspection, JobKey, Receipt, Refusal, WriteCatalog, WriteMode
 
 from dativo._faults import fault_point
 from dativo._names import quarantine_name, table_names
@@ -41,6 +41,7 @@ class PostgresWriter:
     """
 
     write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append", "append_dedup", "overwrite", "merge", "scd2"})
+    refuses: ClassVar[frozenset[Refusal]] = frozenset({"nul"})
 
     def __init__(self) -> None:
         self._connection: Connection | None = None

@@ -32,6 +32,15 @@ With `scd2`, both `soft` and `hard` end the current row and begin none.
 """
 
 
+Refusal: TypeAlias = Literal["nul"]
+"""What a writer's columns cannot hold, said by its class attribute `refuses`, a set; left out, they hold everything:
+
+- `nul`: texts with a character 0. JSON text has none: it writes the character with an escape.
+
+Such a value is dealt with before the writer, as the job says about values that do not fit.
+"""
+
+
 class JobKey(NamedTuple):
     """Who writes: state and staged data belong to one tenant's job."""
 

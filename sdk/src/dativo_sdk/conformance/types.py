@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-from dativo_protocols import StreamId
+from dativo_protocols import ContractError, StreamId
 
 from dativo_sdk._writer import ConfiguredStream
 from dativo_sdk.conformance._bench import Bench
 from dativo_sdk.conformance._check import check
 from dativo_sdk.conformance._data import ORDERS, batch, json_field
-from dativo_sdk.conformance._expect import same
+from dativo_sdk.conformance._expect import refused, same
 
 __all__ = ["EVERY_TYPE"]
 
@@ -55,6 +55,21 @@ def every_type_comes_back_unchanged(bench: Bench) -> None:
     rows = bench.rows()
     for field, values in EVERY_TYPE:
         same([row[field.name] for row in rows], values, f"column `{field.name}`")
+
+
+@check()
+def a_character_0_is_kept_or_refused_as_the_writer_says(bench: Bench) -> None:
+    bench.load(batch({"id": [1], "text": ["a"]}))
+    writer = bench.open(ConfiguredStream(ORDERS))
+    if "nul" not in getattr(writer, "refuses", ()):
+        bench.load(batch({"id": [2], "text": ["a\x00b"]}))
+        same([row["text"] for row in bench.rows()], ["a", "a\x00b"])
+        return
+    with refused(ContractError):
+        writer.write_batch(batch({"id": [2], "text": ["a\x00b"]}))
+        writer.commit(b"1", final=True)
+    bench.close()
+    same([row["text"] for row in bench.rows()], ["a"])
 
 
 @check()
