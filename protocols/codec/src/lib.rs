@@ -21,6 +21,7 @@ pub mod airbyte;
 mod batch;
 mod columns;
 mod encode;
+pub mod frame;
 mod json;
 mod keys;
 mod lines;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{Int32Builder, ListBuilder};
 use arrow_array::*;
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, TimeUnit, UnionFields};
 use common::{builder_with, lines, push_all};
 use dativo_codec::{BatchBuilder, EncodeError, Nested, PlanOptions, StreamPlan, encode_json_lines};
 
@@ -188,7 +188,10 @@ fn what_has_no_text_is_an_error() {
         Err(EncodeError::OutOfRange { row: 1, .. })
     ));
     assert_eq!(out, b"{\"v\":\"1970-01-01T00:00:00\"}\n");
-    let array: ArrayRef = Arc::new(DurationSecondArray::from(vec![1]));
+    let children: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1]))];
+    let fields = UnionFields::from_fields([Field::new("n", DataType::Int64, true)]);
+    let union = UnionArray::try_new(fields, vec![0].into(), None, children).unwrap();
+    let array: ArrayRef = Arc::new(union);
     let batch = RecordBatch::try_new(schema(array.data_type().clone()), vec![array]).unwrap();
     assert!(matches!(
         encode_json_lines(&batch, &mut out),

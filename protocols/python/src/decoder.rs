@@ -278,18 +278,22 @@ fn metadata_columns(names: Vec<String>) -> PyResult<Metadata> {
 
 /// A descriptor of our own, so that the caller may close his at any time.
 fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
+    Ok(borrowed(fd)?.try_clone_to_owned()?)
+}
+
+/// The caller's descriptor, for the duration of a call.
+pub fn borrowed<'fd>(fd: RawFd) -> PyResult<BorrowedFd<'fd>> {
     if fd < 0 {
         return Err(PyValueError::new_err(format!(
             "`fd` is {fd}, expected a file descriptor"
         )));
     }
-    // SAFETY: borrowed only for the call below, during which the GIL is held and `fd` is not -1; the kernel refuses what is not open.
+    // SAFETY: it is not -1, and used only during the caller's call; the kernel refuses what is not open.
     #[allow(unsafe_code)]
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    Ok(borrowed.try_clone_to_owned()?)
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
-fn choice<T: Copy>(option: &str, given: &str, choices: &[(&str, T)]) -> PyResult<T> {
+pub fn choice<T: Copy>(option: &str, given: &str, choices: &[(&str, T)]) -> PyResult<T> {
     let found = choices.iter().find(|(name, _)| *name == given);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<String> = choices

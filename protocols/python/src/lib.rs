@@ -4,6 +4,7 @@ mod allocator;
 mod arrow;
 mod decoder;
 mod errors;
+mod frames;
 mod lines;
 mod messages;
 mod states;
@@ -24,6 +25,10 @@ mod _codec {
     use crate::arrow::{ArrowBatch, ArrowSchema};
     #[pymodule_export]
     use crate::decoder::{AirbyteDecoder, SingerDecoder};
+    #[pymodule_export]
+    use crate::frames::{
+        decode_arrow_schema, encode_arrow_frame, encode_arrow_schema, write_arrow_frame,
+    };
     #[pymodule_export]
     use crate::lines::{JsonLinesDecoder, decode_json_lines, encode_json_lines};
     #[pymodule_export]

@@ -1,6 +1,16 @@
 """Messages of every protocol, their codecs, and the error tree."""
 
-from dativo_protocols._codec import AirbyteDecoder, SingerDecoder, decode_json_lines, encode_json_lines, split_states
+from dativo_protocols._codec import (
+    AirbyteDecoder,
+    SingerDecoder,
+    decode_arrow_schema,
+    decode_json_lines,
+    encode_arrow_frame,
+    encode_arrow_schema,
+    encode_json_lines,
+    split_states,
+    write_arrow_frame,
+)
 from dativo_protocols._messages import (
     ArrowArrayExportable,
     ArrowSchemaExportable,
@@ -63,7 +73,11 @@ __all__ = [
     "Trace",
     "TraceError",
     "Version",
+    "decode_arrow_schema",
     "decode_json_lines",
+    "encode_arrow_frame",
+    "encode_arrow_schema",
     "encode_json_lines",
     "split_states",
+    "write_arrow_frame",
 ]

@@ -12,9 +12,13 @@ __all__ = [
     "ArrowSchema",
     "JsonLinesDecoder",
     "SingerDecoder",
+    "decode_arrow_schema",
     "decode_json_lines",
+    "encode_arrow_frame",
+    "encode_arrow_schema",
     "encode_json_lines",
     "split_states",
+    "write_arrow_frame",
 ]
 
 @final
@@ -263,4 +267,58 @@ def split_states(data: bytes) -> tuple[dict[StreamId, bytes], bytes | None]:
 
     Raises:
         ValueError: It is neither a list of states nor a JSON object; a bare object is a LEGACY state, shared by all.
+    """
+
+def encode_arrow_frame(
+    stream: StreamId,
+    data: ArrowArrayExportable,
+    *,
+    kind: Literal["batch", "rejects"] = "batch",
+    emitted_at: int | None = None,
+) -> bytes:
+    """A BATCH or REJECTS message of the Arrow protocol: its header line, and the batch as an Arrow IPC stream.
+
+    Args:
+        data: A record batch; its buffers are copied once.
+        kind: `rejects`: rows that could not be read as rows of their stream; columns as in `Rejects`.
+        emitted_at: When the rows were read, in milliseconds since the epoch.
+
+    Raises:
+        TypeError: The batch has a type that Arrow IPC cannot carry.
+        ValueError: There is no such kind.
+    """
+
+def write_arrow_frame(
+    fd: int,
+    stream: StreamId,
+    data: ArrowArrayExportable,
+    *,
+    kind: Literal["batch", "rejects"] = "batch",
+    emitted_at: int | None = None,
+) -> int:
+    """Writes what `encode_arrow_frame` gives to a pipe, socket or file, all of it, without copying buffers and without the GIL.
+
+    Whoever writes lines to the same descriptor through a buffer flushes that one first.
+
+    Returns:
+        The number of bytes written.
+
+    Raises:
+        TypeError: The batch has a type that Arrow IPC cannot carry. Nothing was written.
+        ValueError: There is no such kind. Nothing was written.
+        OSError: It cannot be written; `BrokenPipeError` where nobody reads any more.
+    """
+
+def encode_arrow_schema(schema: ArrowSchemaExportable) -> str:
+    """A schema as catalogs have it under `arrow_schema`: an Arrow IPC schema message in base64.
+
+    Raises:
+        TypeError: The schema has a type that Arrow IPC cannot carry.
+    """
+
+def decode_arrow_schema(text: str) -> ArrowSchema:
+    """The schema that `encode_arrow_schema`, or another library, wrote.
+
+    Raises:
+        ValueError: It is no base64, or no schema message.
     """

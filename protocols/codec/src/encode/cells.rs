@@ -3,22 +3,29 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_array::{
-    Array, BinaryArray, BooleanArray, GenericListArray, LargeBinaryArray, LargeStringArray,
-    OffsetSizeTrait, StringArray,
+    Array, ArrowPrimitiveType, BinaryArray, BinaryViewArray, BooleanArray, FixedSizeBinaryArray,
+    LargeBinaryArray, LargeStringArray, StringArray, StringViewArray,
 };
-use arrow_buffer::{ArrowNativeType, NullBuffer};
-use arrow_schema::{DataType, Field, TimeUnit};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use arrow_buffer::{ArrowNativeType, IntervalDayTime, IntervalMonthDayNano, NullBuffer, i256};
+use arrow_schema::{DataType, Field, IntervalUnit, TimeUnit};
 
+use super::runs::physical;
+use super::scalars::{
+    nanos, quoted, write_base64, write_clock, write_decimal, write_float, write_integer,
+    write_interval, write_micros, write_millis, write_moment,
+};
 use super::text::{write_raw, write_string};
-use crate::temporal::{write_date, write_time, write_timestamp};
+use crate::temporal::write_date;
 
 /// One column, taken apart once, so that a cell costs a branch and a load.
-pub(super) struct Cells<'a> {
+pub(crate) struct Cells<'a> {
     nulls: Option<&'a NullBuffer>,
     values: Values<'a>,
+    /// What is written ends, in the middle of a list, when it has more bytes.
+    limit: usize,
 }
+
+type Half = <Float16Type as ArrowPrimitiveType>::Native;
 
 enum Values<'a> {
     Null,
@@ -31,119 +38,192 @@ enum Values<'a> {
     UInt16(&'a [u16]),
     UInt32(&'a [u32]),
     UInt64(&'a [u64]),
+    Float16(&'a [Half]),
     Float32(&'a [f32]),
     Float64(&'a [f64]),
-    Decimal(&'a [i128], i8),
+    Decimal32(&'a [i32], i8),
+    Decimal64(&'a [i64], i8),
+    Decimal128(&'a [i128], i8),
+    Decimal256(&'a [i256], i8),
     Text(&'a StringArray),
     LargeText(&'a LargeStringArray),
+    TextView(&'a StringViewArray),
     Json(&'a StringArray),
     LargeJson(&'a LargeStringArray),
+    JsonView(&'a StringViewArray),
     Binary(&'a BinaryArray),
     LargeBinary(&'a LargeBinaryArray),
+    BinaryView(&'a BinaryViewArray),
+    FixedBinary(&'a FixedSizeBinaryArray),
     Date(&'a [i32]),
+    /// Milliseconds.
+    LongDate(&'a [i64]),
     /// Values in units of so many nanoseconds.
     Time32(&'a [i32], i64),
     Time64(&'a [i64], i64),
     Timestamp(&'a [i64], i64, bool),
+    Duration(&'a [i64], i64),
+    Months(&'a [i32]),
+    DayTime(&'a [IntervalDayTime]),
+    MonthDayNano(&'a [IntervalMonthDayNano]),
+    /// The values, and which of them each cell is.
+    Chosen(Vec<usize>, Box<Cells<'a>>),
     Struct(Vec<(Vec<u8>, Cells<'a>)>),
     List(&'a [i32], Box<Cells<'a>>),
     LargeList(&'a [i64], Box<Cells<'a>>),
+    ListView(&'a [i32], &'a [i32], Box<Cells<'a>>),
+    LargeListView(&'a [i64], &'a [i64], Box<Cells<'a>>),
+    FixedList(i64, Box<Cells<'a>>),
+    /// Offsets, keys, values; whether keys are texts, which are names in JSON.
+    Map(&'a [i32], Box<(Cells<'a>, Cells<'a>)>, bool),
 }
 
 impl<'a> Cells<'a> {
-    /// The cells of `array`; `None` when its type has no JSON form here.
-    pub(super) fn of(field: &Field, array: &'a dyn Array) -> Option<Self> {
+    /// The cells of `array`; `None` when its type has no JSON form here. Lists stop being written behind `limit` bytes.
+    pub(crate) fn of(field: &Field, array: &'a dyn Array, limit: usize) -> Option<Self> {
         let json = field
             .metadata()
             .get("ARROW:extension:name")
             .is_some_and(|name| name == "arrow.json");
+        let inner =
+            |field: &Field, array: &'a dyn Array| Some(Box::new(Self::of(field, array, limit)?));
+        /// The values of a primitive array.
+        macro_rules! native {
+            ($type:ty) => {
+                array.as_primitive::<$type>().values()
+            };
+        }
         let values = match array.data_type() {
             DataType::Null => Values::Null,
             DataType::Boolean => Values::Boolean(array.as_boolean()),
-            DataType::Int8 => Values::Int8(array.as_primitive::<Int8Type>().values()),
-            DataType::Int16 => Values::Int16(array.as_primitive::<Int16Type>().values()),
-            DataType::Int32 => Values::Int32(array.as_primitive::<Int32Type>().values()),
-            DataType::Int64 => Values::Int64(array.as_primitive::<Int64Type>().values()),
-            DataType::UInt8 => Values::UInt8(array.as_primitive::<UInt8Type>().values()),
-            DataType::UInt16 => Values::UInt16(array.as_primitive::<UInt16Type>().values()),
-            DataType::UInt32 => Values::UInt32(array.as_primitive::<UInt32Type>().values()),
-            DataType::UInt64 => Values::UInt64(array.as_primitive::<UInt64Type>().values()),
-            DataType::Float32 => Values::Float32(array.as_primitive::<Float32Type>().values()),
-            DataType::Float64 => Values::Float64(array.as_primitive::<Float64Type>().values()),
-            DataType::Decimal128(_, scale) => {
-                Values::Decimal(array.as_primitive::<Decimal128Type>().values(), *scale)
-            }
+            DataType::Int8 => Values::Int8(native!(Int8Type)),
+            DataType::Int16 => Values::Int16(native!(Int16Type)),
+            DataType::Int32 => Values::Int32(native!(Int32Type)),
+            DataType::Int64 => Values::Int64(native!(Int64Type)),
+            DataType::UInt8 => Values::UInt8(native!(UInt8Type)),
+            DataType::UInt16 => Values::UInt16(native!(UInt16Type)),
+            DataType::UInt32 => Values::UInt32(native!(UInt32Type)),
+            DataType::UInt64 => Values::UInt64(native!(UInt64Type)),
+            DataType::Float16 => Values::Float16(native!(Float16Type)),
+            DataType::Float32 => Values::Float32(native!(Float32Type)),
+            DataType::Float64 => Values::Float64(native!(Float64Type)),
+            DataType::Decimal32(_, scale) => Values::Decimal32(native!(Decimal32Type), *scale),
+            DataType::Decimal64(_, scale) => Values::Decimal64(native!(Decimal64Type), *scale),
+            DataType::Decimal128(_, scale) => Values::Decimal128(native!(Decimal128Type), *scale),
+            DataType::Decimal256(_, scale) => Values::Decimal256(native!(Decimal256Type), *scale),
             DataType::Utf8 if json => Values::Json(array.as_string()),
             DataType::LargeUtf8 if json => Values::LargeJson(array.as_string()),
+            DataType::Utf8View if json => Values::JsonView(array.as_string_view()),
             DataType::Utf8 => Values::Text(array.as_string()),
             DataType::LargeUtf8 => Values::LargeText(array.as_string()),
+            DataType::Utf8View => Values::TextView(array.as_string_view()),
             DataType::Binary => Values::Binary(array.as_binary()),
             DataType::LargeBinary => Values::LargeBinary(array.as_binary()),
-            DataType::Date32 => Values::Date(array.as_primitive::<Date32Type>().values()),
-            DataType::Time32(TimeUnit::Second) => Values::Time32(
-                array.as_primitive::<Time32SecondType>().values(),
-                nanos(&TimeUnit::Second),
-            ),
+            DataType::BinaryView => Values::BinaryView(array.as_binary_view()),
+            DataType::FixedSizeBinary(_) => Values::FixedBinary(array.as_fixed_size_binary()),
+            DataType::Date32 => Values::Date(native!(Date32Type)),
+            DataType::Date64 => Values::LongDate(native!(Date64Type)),
             DataType::Time32(unit) => Values::Time32(
-                array.as_primitive::<Time32MillisecondType>().values(),
+                match unit {
+                    TimeUnit::Second => native!(Time32SecondType),
+                    _ => native!(Time32MillisecondType),
+                },
                 nanos(unit),
-            ),
-            DataType::Time64(TimeUnit::Microsecond) => Values::Time64(
-                array.as_primitive::<Time64MicrosecondType>().values(),
-                nanos(&TimeUnit::Microsecond),
             ),
             DataType::Time64(unit) => Values::Time64(
-                array.as_primitive::<Time64NanosecondType>().values(),
+                match unit {
+                    TimeUnit::Microsecond => native!(Time64MicrosecondType),
+                    _ => native!(Time64NanosecondType),
+                },
                 nanos(unit),
             ),
-            DataType::Timestamp(unit, zone) => {
-                let values: &[i64] = match unit {
-                    TimeUnit::Second => array.as_primitive::<TimestampSecondType>().values(),
-                    TimeUnit::Millisecond => {
-                        array.as_primitive::<TimestampMillisecondType>().values()
-                    }
-                    TimeUnit::Microsecond => {
-                        array.as_primitive::<TimestampMicrosecondType>().values()
-                    }
-                    TimeUnit::Nanosecond => {
-                        array.as_primitive::<TimestampNanosecondType>().values()
-                    }
-                };
-                Values::Timestamp(values, nanos(unit), zone.is_some())
+            DataType::Timestamp(unit, zone) => Values::Timestamp(
+                match unit {
+                    TimeUnit::Second => native!(TimestampSecondType),
+                    TimeUnit::Millisecond => native!(TimestampMillisecondType),
+                    TimeUnit::Microsecond => native!(TimestampMicrosecondType),
+                    TimeUnit::Nanosecond => native!(TimestampNanosecondType),
+                },
+                nanos(unit),
+                zone.is_some(),
+            ),
+            DataType::Duration(unit) => Values::Duration(
+                match unit {
+                    TimeUnit::Second => native!(DurationSecondType),
+                    TimeUnit::Millisecond => native!(DurationMillisecondType),
+                    TimeUnit::Microsecond => native!(DurationMicrosecondType),
+                    TimeUnit::Nanosecond => native!(DurationNanosecondType),
+                },
+                nanos(unit),
+            ),
+            DataType::Interval(unit) => match unit {
+                IntervalUnit::YearMonth => Values::Months(native!(IntervalYearMonthType)),
+                IntervalUnit::DayTime => Values::DayTime(native!(IntervalDayTimeType)),
+                IntervalUnit::MonthDayNano => {
+                    Values::MonthDayNano(native!(IntervalMonthDayNanoType))
+                }
+            },
+            DataType::Dictionary(..) | DataType::RunEndEncoded(..) => {
+                let (values, places) = physical(array)?;
+                let field = Field::new("", values.data_type().clone(), true)
+                    .with_metadata(field.metadata().clone());
+                Values::Chosen(places, inner(&field, values)?)
             }
             DataType::Struct(fields) => {
                 let columns = fields.iter().zip(array.as_struct().columns()).enumerate();
-                let inner = columns.map(|(place, (field, column))| {
+                let columns = columns.map(|(place, (field, column))| {
                     Some((
                         super::lead(place, field.name()),
-                        Self::of(field, column.as_ref())?,
+                        Self::of(field, column.as_ref(), limit)?,
                     ))
                 });
-                Values::Struct(inner.collect::<Option<_>>()?)
+                Values::Struct(columns.collect::<Option<_>>()?)
             }
             DataType::List(item) => {
                 let list = array.as_list::<i32>();
-                Values::List(list.offsets(), Self::items(item, list)?)
+                Values::List(list.offsets(), inner(item, list.values())?)
             }
             DataType::LargeList(item) => {
                 let list = array.as_list::<i64>();
-                Values::LargeList(list.offsets(), Self::items(item, list)?)
+                Values::LargeList(list.offsets(), inner(item, list.values())?)
+            }
+            DataType::ListView(item) => {
+                let list = array.as_list_view::<i32>();
+                Values::ListView(list.offsets(), list.sizes(), inner(item, list.values())?)
+            }
+            DataType::LargeListView(item) => {
+                let list = array.as_list_view::<i64>();
+                Values::LargeListView(list.offsets(), list.sizes(), inner(item, list.values())?)
+            }
+            DataType::FixedSizeList(item, size) => {
+                let list = array.as_fixed_size_list();
+                Values::FixedList(i64::from(*size), inner(item, list.values())?)
+            }
+            DataType::Map(..) => {
+                let map = array.as_map();
+                let (key, value) = map.entries_fields();
+                let is_text = matches!(
+                    key.data_type(),
+                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+                );
+                let entries = (
+                    Self::of(key, map.keys(), limit)?,
+                    Self::of(value, map.values(), limit)?,
+                );
+                Values::Map(map.offsets(), Box::new(entries), is_text)
             }
             _ => return None,
         };
         Some(Self {
             nulls: array.nulls(),
             values,
+            limit,
         })
     }
 
-    fn items<O: OffsetSizeTrait>(item: &Field, list: &'a GenericListArray<O>) -> Option<Box<Self>> {
-        Some(Box::new(Self::of(item, list.values().as_ref())?))
-    }
-
-    /// Appends the cell of `row`; `None` when its date has no text.
+    /// Appends the cell of `row`; `None` when its date has no text, or there is more than the limit.
     #[inline]
-    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) -> Option<()> {
+    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) -> Option<()> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             out.extend_from_slice(b"null");
             return Some(());
@@ -161,18 +241,32 @@ impl<'a> Cells<'a> {
             Values::UInt16(values) => write_integer(values[row], out),
             Values::UInt32(values) => write_integer(values[row], out),
             Values::UInt64(values) => write_integer(values[row], out),
+            Values::Float16(values) => {
+                let value = f32::from(values[row]);
+                write_float(value, f64::from(value), out);
+            }
             Values::Float32(values) => write_float(values[row], f64::from(values[row]), out),
             Values::Float64(values) => write_float(values[row], values[row], out),
-            Values::Decimal(values, scale) => write_decimal(values[row], *scale, out),
+            Values::Decimal32(values, scale) => write_number(values[row], *scale, out),
+            Values::Decimal64(values, scale) => write_number(values[row], *scale, out),
+            Values::Decimal128(values, scale) => write_number(values[row], *scale, out),
+            Values::Decimal256(values, scale) => {
+                write_decimal(values[row].to_string().as_bytes(), *scale, out);
+            }
             Values::Text(values) => write_string(values.value(row).as_bytes(), out),
             Values::LargeText(values) => write_string(values.value(row).as_bytes(), out),
+            Values::TextView(values) => write_string(values.value(row).as_bytes(), out),
             Values::Json(values) => write_raw(values.value(row).as_bytes(), out),
             Values::LargeJson(values) => write_raw(values.value(row).as_bytes(), out),
+            Values::JsonView(values) => write_raw(values.value(row).as_bytes(), out),
             Values::Binary(values) => write_base64(values.value(row), out),
             Values::LargeBinary(values) => write_base64(values.value(row), out),
+            Values::BinaryView(values) => write_base64(values.value(row), out),
+            Values::FixedBinary(values) => write_base64(values.value(row), out),
             Values::Date(values) => {
                 return quoted(out, |out| write_date(i64::from(values[row]), out));
             }
+            Values::LongDate(values) => return quoted(out, |out| write_millis(values[row], out)),
             Values::Time32(values, unit) => {
                 return quoted(out, |out| write_clock(i64::from(values[row]), *unit, out));
             }
@@ -182,6 +276,17 @@ impl<'a> Cells<'a> {
             Values::Timestamp(values, unit, zoned) => {
                 return quoted(out, |out| write_moment(values[row], *unit, *zoned, out));
             }
+            Values::Duration(values, unit) => write_micros(values[row], *unit, out),
+            Values::Months(values) => return write_span(values[row], 0, 0, out),
+            Values::DayTime(values) => {
+                let nanos = i64::from(values[row].milliseconds) * 1_000_000;
+                return write_span(0, values[row].days, nanos, out);
+            }
+            Values::MonthDayNano(values) => {
+                let value = values[row];
+                return write_span(value.months, value.days, value.nanoseconds, out);
+            }
+            Values::Chosen(places, cells) => return cells.write(places[row], out),
             Values::Struct(columns) => {
                 for (lead, cells) in columns {
                     out.extend_from_slice(lead);
@@ -189,141 +294,85 @@ impl<'a> Cells<'a> {
                 }
                 out.extend_from_slice(if columns.is_empty() { b"{}" } else { b"}" });
             }
-            Values::List(offsets, items) => return write_list(offsets, items, row, out),
-            Values::LargeList(offsets, items) => return write_list(offsets, items, row, out),
+            Values::List(offsets, items) => {
+                return self.list(offsets[row], offsets[row + 1], items, out);
+            }
+            Values::LargeList(offsets, items) => {
+                return self.list(offsets[row], offsets[row + 1], items, out);
+            }
+            Values::ListView(offsets, sizes, items) => {
+                return self.list(offsets[row], offsets[row] + sizes[row], items, out);
+            }
+            Values::LargeListView(offsets, sizes, items) => {
+                return self.list(offsets[row], offsets[row] + sizes[row], items, out);
+            }
+            Values::FixedList(size, items) => {
+                let start = row as i64 * size;
+                return self.list(start, start + size, items, out);
+            }
+            Values::Map(offsets, entries, is_text) => {
+                return self.map(offsets[row], offsets[row + 1], entries, *is_text, out);
+            }
         }
+        Some(())
+    }
+
+    fn list<N: ArrowNativeType>(
+        &self,
+        start: N,
+        end: N,
+        items: &Cells<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        out.push(b'[');
+        for item in start.as_usize()..end.as_usize() {
+            if item > start.as_usize() {
+                out.push(b',');
+            }
+            items.write(item, out)?;
+            (out.len() <= self.limit).then_some(())?;
+        }
+        out.push(b']');
+        Some(())
+    }
+
+    fn map(
+        &self,
+        start: i32,
+        end: i32,
+        (keys, values): &(Cells<'_>, Cells<'_>),
+        is_text: bool,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let [open, key, value, end_of, close]: [&[u8]; 5] = if is_text {
+            [b"{", b"", b":", b"", b"}"]
+        } else {
+            [b"[", b"{\"key\":", b",\"value\":", b"}", b"]"]
+        };
+        out.extend_from_slice(open);
+        for entry in start.as_usize()..end.as_usize() {
+            if entry > start.as_usize() {
+                out.push(b',');
+            }
+            out.extend_from_slice(key);
+            keys.write(entry, out)?;
+            out.extend_from_slice(value);
+            values.write(entry, out)?;
+            out.extend_from_slice(end_of);
+            (out.len() <= self.limit).then_some(())?;
+        }
+        out.extend_from_slice(close);
         Some(())
     }
 }
 
-fn nanos(unit: &TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1_000_000_000,
-        TimeUnit::Millisecond => 1_000_000,
-        TimeUnit::Microsecond => 1000,
-        TimeUnit::Nanosecond => 1,
-    }
+fn write_number(value: impl itoa::Integer, scale: i8, out: &mut Vec<u8>) {
+    write_decimal(itoa::Buffer::new().format(value).as_bytes(), scale, out);
 }
 
-fn write_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn write_float(value: impl zmij::Float, wide: f64, out: &mut Vec<u8>) {
-    if wide.is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
-    } else if wide.is_nan() {
-        out.extend_from_slice(b"\"NaN\"");
-    } else {
-        out.extend_from_slice(if wide > 0.0 {
-            b"\"Infinity\""
-        } else {
-            b"\"-Infinity\""
-        });
-    }
-}
-
-fn write_decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
-    if value < 0 {
-        out.push(b'-');
-    }
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(value.unsigned_abs()).as_bytes();
-    let point = usize::try_from(scale).unwrap_or(0);
-    if scale < 0 {
-        out.extend_from_slice(digits);
-        if value != 0 {
-            out.resize(out.len() + usize::from(scale.unsigned_abs()), b'0');
-        }
-    } else if point == 0 {
-        out.extend_from_slice(digits);
-    } else if digits.len() > point {
-        let (whole, fraction) = digits.split_at(digits.len() - point);
-        out.extend_from_slice(whole);
-        out.push(b'.');
-        out.extend_from_slice(fraction);
-    } else {
-        out.extend_from_slice(b"0.");
-        out.resize(out.len() + point - digits.len(), b'0');
-        out.extend_from_slice(digits);
-    }
-}
-
-fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    let from = out.len();
-    out.resize(from + bytes.len().div_ceil(3) * 4, 0);
-    // The room is exact, so this cannot fail.
-    let written = STANDARD
-        .encode_slice(bytes, &mut out[from..])
-        .unwrap_or_default();
-    out.truncate(from + written);
-    out.push(b'"');
-}
-
-fn write_list<O: ArrowNativeType>(
-    offsets: &[O],
-    items: &Cells<'_>,
-    row: usize,
-    out: &mut Vec<u8>,
-) -> Option<()> {
-    out.push(b'[');
-    let (start, end) = (offsets[row].as_usize(), offsets[row + 1].as_usize());
-    for item in start..end {
-        if item > start {
-            out.push(b',');
-        }
-        items.write(item, out)?;
-    }
-    out.push(b']');
-    Some(())
-}
-
-fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
-    out.push(b'"');
-    write(out)?;
-    out.push(b'"');
-    Some(())
-}
-
-/// The part of `value` finer than a microsecond, in nanoseconds, and the rest in microseconds.
-fn split_nanos(value: i64, unit: i64) -> Option<(i64, i64)> {
-    if unit >= 1000 {
-        Some((value.checked_mul(unit / 1000)?, 0))
-    } else {
-        Some((value.div_euclid(1000), value.rem_euclid(1000)))
-    }
-}
-
-fn write_clock(value: i64, unit: i64, out: &mut Vec<u8>) -> Option<()> {
-    let (micros, nanos) = split_nanos(value, unit)?;
-    if !(0..86_400_000_000).contains(&micros) {
-        return None;
-    }
-    write_time(micros, out);
-    write_nanos(micros, nanos, out);
-    Some(())
-}
-
-fn write_moment(value: i64, unit: i64, zoned: bool, out: &mut Vec<u8>) -> Option<()> {
-    let (micros, nanos) = split_nanos(value, unit)?;
-    write_timestamp(micros, zoned && nanos == 0, out)?;
-    write_nanos(micros, nanos, out);
-    if zoned && nanos != 0 {
-        out.push(b'Z');
-    }
-    Some(())
-}
-
-/// Appends three more digits to a fraction of six (which is not there when it is zero).
-fn write_nanos(micros: i64, nanos: i64, out: &mut Vec<u8>) {
-    if nanos == 0 {
-        return;
-    }
-    if micros.rem_euclid(1_000_000) == 0 {
-        out.extend_from_slice(b".000000");
-    }
-    out.extend_from_slice(
-        &[nanos / 100, nanos / 10 % 10, nanos % 10].map(|digit| b'0' + digit as u8),
-    );
+fn write_span(months: i32, days: i32, nanos: i64, out: &mut Vec<u8>) -> Option<()> {
+    quoted(out, |out| {
+        write_interval(months, days, nanos, out);
+        Some(())
+    })
 }

@@ -1,11 +1,14 @@
 //! Arrow to JSON lines.
 
 mod cells;
+mod runs;
+mod scalars;
 mod text;
 
 use arrow_array::RecordBatch;
 
-use self::cells::Cells;
+pub(crate) use self::cells::Cells;
+
 use self::text::write_string;
 
 /// A batch that has no JSON text.
@@ -34,8 +37,8 @@ pub enum EncodeError {
 /// Integers and decimals are exact JSON numbers; floats have their shortest form that reads back the same, `"NaN"`,
 /// `"Infinity"` and `"-Infinity"` are strings; timestamps RFC 3339 (`Z` where the column has a zone), dates, times;
 /// binary is base64; `arrow.json` columns go out raw, line breaks in them as spaces; nulls are written.
-/// Beyond the types of [`crate::StreamPlan`], all integers, float32, large texts, binaries and lists, null, and times and
-/// timestamps of any unit are understood; nanoseconds are written with nine digits where they need them.
+/// Beyond the types of [`crate::StreamPlan`], all others but unions are understood: nanoseconds are written with nine digits where
+/// they need them, durations are numbers of microseconds, intervals text as in ISO 8601, maps objects where their keys are text.
 ///
 /// # Errors
 /// On a type outside those, before anything is appended; on a date no text can hold, after whole lines only.
@@ -48,9 +51,11 @@ pub fn encode_json_lines(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), E
         .zip(batch.columns())
         .enumerate()
     {
-        let cells = Cells::of(field, array.as_ref()).ok_or_else(|| EncodeError::Unsupported {
-            column: field.name().clone(),
-            data_type: field.data_type().to_string(),
+        let cells = Cells::of(field, array.as_ref(), usize::MAX).ok_or_else(|| {
+            EncodeError::Unsupported {
+                column: field.name().clone(),
+                data_type: field.data_type().to_string(),
+            }
         })?;
         columns.push((lead(place, field.name()), cells));
     }
