@@ -71,3 +71,15 @@ class SavedState:
 def _descriptor(stream: StreamId) -> bytes:
     named = {"name": stream.name} if stream.namespace is None else {"name": stream.name, "namespace": stream.namespace}
     return json.dumps(named, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def state_message(state: State, saved: SavedState, records: int | None = None) -> bytes:
+    """A state as Airbyte's STATE messages hold it: STREAM of its stream, or GLOBAL with those of `saved`.
+
+    Args:
+        records: How many were sent since the state before.
+    """
+    stats = b"" if records is None else b',"sourceStats":{"recordCount":%d}' % records
+    whole = SavedState(saved.streams, state.data) if state.stream is None else SavedState({state.stream: state.data})
+    said = whole.to_json()[1:-1]
+    return b"%b%b}" % (said[:-1], stats) if stats else said

@@ -1,0 +1,1 @@
+"""A plugin as a program: its command line, its messages, its end."""
