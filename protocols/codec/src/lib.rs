@@ -11,14 +11,17 @@
 //! 5. [`BatchBuilder::finish`] hands over a batch of rows and a batch of rejected records, and can be filled again.
 //!    [`unify()`] gives batches of one stream that differ only in the optional columns the same schema.
 //!
-//! Records without an envelope (JSON lines files) go through [`BatchBuilder::push_line`]. [`encode_json_lines`] is the way back.
+//! Records without an envelope (JSON lines files) go through [`BatchBuilder::push_line`]. [`encode_json_lines`] is the way back,
+//! and [`arrow_json_schema()`] says what it writes.
 //!
 //! One builder belongs to one thread; plans are shared (`Arc`). Everything is `Send`.
 //!
 //! No message of this crate ever contains a value of a record: values may be secrets. Names of columns and streams it does contain.
 
 pub mod airbyte;
+mod arrow_json_schema;
 mod batch;
+mod c_names;
 mod columns;
 mod encode;
 pub mod frame;
@@ -34,7 +37,9 @@ mod stream_id;
 mod temporal;
 mod unify;
 
+pub use arrow_json_schema::arrow_json_schema;
 pub use batch::{BatchBuilder, Built, Outcome, PushError, Pushed};
+pub use c_names::c_names;
 pub use encode::{EncodeError, encode_json_lines};
 pub use lines::{
     Builders, Decoded, LineError, LineKind, MessageError, MessageKind, RecordFormat, classify,
