@@ -1,5 +1,7 @@
 """What a plugin may import: the contracts of readers and writers, the messages, the errors."""
 
+from dativo_sdk._api_version import API_VERSION, compatible, deprecated, since
+from dativo_sdk._capabilities import Capabilities, capabilities
 from dativo_sdk._read_catalog import ReadCatalog, ReplicationMethod, Selection
 from dativo_sdk._reader import Checkable, Estimating, Partition, Partitionable, Piece, Reader
 from dativo_sdk._saved_state import SavedState
@@ -23,11 +25,9 @@ from dativo_sdk._writer import (
     Writer,
 )
 
-API_VERSION = "1.0"
-"""Of the contracts in this package: what a plugin says as its `__api_version__`."""
-
 __all__ = [
     "API_VERSION",
+    "Capabilities",
     "Checkable",
     "ConfiguredStream",
     "Counting",
@@ -55,4 +55,8 @@ __all__ = [
     "WriteCatalog",
     "WriteMode",
     "Writer",
+    "capabilities",
+    "compatible",
+    "deprecated",
+    "since",
 ]

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from dativo_sdk._api_version import is_known_to
 from dativo_sdk._reader import Checkable, Estimating, Partitionable
 from dativo_sdk._writer import Counting, Inspecting, Naming, Quarantining, Replaying, Versioning
 
@@ -59,7 +60,7 @@ def capabilities(plugin: type[Any]) -> Capabilities:
     """
     read, write = _has(plugin, "read_batch"), _has(plugin, "write_batch")
     known = {**(_READER_POWERS if read else {}), **(_WRITER_POWERS if write else {})}
-    powers = tuple(name for name, protocol in known.items() if issubclass(plugin, protocol))
+    powers = tuple(name for name, power in known.items() if issubclass(plugin, power) and is_known_to(power, plugin))
     both: tuple[Mode, ...] = ("full_refresh", "incremental")
     return Capabilities(
         read,

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib import util
-from pathlib import Path
 from typing import Any
 
 from dativo_protocols import ConfigError
 
+from dativo_sdk._api_version import compatible
+
+READERS = "dativo.readers"
+"""The group of entry points by which readers are found."""
+
+WRITERS = "dativo.targets"
+"""The same for writers."""
+
 
 def load_class(target: str) -> type[Any]:
-    """The class that `module:Class`, `path.py:Class` or the path of a shared library names.
+    """The class that `module:Class`, `path.py:Class` or the name of an entry point names.
 
-    A `path.py` is imported under a name of its own, with its directory on the import path, as a script's is.
+    A `path.py` is imported under a name of its own, with its directory on the import path, as a script's is. Entry points are
+    those of `dativo.readers`, then of `dativo.targets`.
 
     Raises:
-        ConfigError: There is no such module, file or class, or its import fails: the cause is the error's `__cause__`.
+        ConfigError: There is no such module, file or class, its import fails (the cause is the error's `__cause__`), or it was
+            written for another version of the plugin API.
     """
+    plugin = _named(target)
+    refused = compatible(getattr(plugin, "__api_version__", None), name=f"`{target}`")
+    if refused is not None:
+        raise refused
+    return plugin
+
+
+def _named(target: str) -> type[Any]:
     place, colon, name = target.rpartition(":")
-    if not colon or not place or not name.isidentifier():
+    if not colon and target.replace("-", "_").replace(".", "_").isidentifier():
+        return _entry_point(target)
+    if not place or not name.isidentifier():
         raise ConfigError(
             f"`{target}` names no plugin", hint="write `module:Class`, `path.py:Class` or the path of a shared library"
         )
     try:
-        module = _file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = _file(place) if place.endswith(".py") else importlib.import_module(place)
     except ConfigError:
         raise
     except ModuleNotFoundError as error:
@@ -46,16 +66,31 @@ def load_class(target: str) -> type[Any]:
     return found
 
 
-def _file(path: Path) -> Any:
-    if not path.is_file():
+def _entry_point(name: str) -> type[Any]:
+    from importlib.metadata import entry_points
+
+    for group in (READERS, WRITERS):
+        found = {each.value for each in entry_points(group=group, name=name)}
+        if len(found) > 1:
+            raise ConfigError(f"`{name}` is in several packages: {', '.join(sorted(found))}", hint="name one of them")
+        if found:
+            return _named(found.pop())
+    known = sorted({each.name for each in entry_points(group=READERS)})
+    hint = f"there are {', '.join(f'`{each}`' for each in known)}" if known else "install the package that has it"
+    raise ConfigError(f"there is no plugin `{name}`", hint=hint)
+
+
+def _file(path: str) -> Any:
+    if not os.path.isfile(path):
         raise ConfigError(f"there is no file `{path}`")
-    path = path.resolve()
-    name = f"dativo_plugin_{path.stem}"
+    path = os.path.realpath(path)
+    folder, file = os.path.split(path)
+    name = f"dativo_plugin_{file.removesuffix('.py')}"
     loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+    if loaded is not None and getattr(loaded, "__file__", None) == path:
         return loaded
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     spec = util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"`{path}` is no Python file")

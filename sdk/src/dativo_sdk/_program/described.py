@@ -6,6 +6,8 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
+from dativo_sdk._api_version import API_VERSION
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -23,8 +25,6 @@ class Described:
     @classmethod
     def of(cls, plugin: type[Any]) -> Described:
         """From `name`, `version`, `__api_version__` and the docstring, or from the class's name."""
-        from dativo_sdk import API_VERSION
-
         own_doc = inspect.cleandoc(plugin.__doc__ or "").partition("\n")[0]
         return cls(
             str(getattr(plugin, "name", plugin.__name__)),

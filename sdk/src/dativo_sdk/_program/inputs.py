@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from dativo_protocols import Catalog, CatalogStream, ConfigError, StreamId
@@ -126,7 +125,8 @@ def read_text(file: str, what: str) -> str:
 
 def _bytes(file: str, what: str) -> bytes:
     try:
-        return Path(file).read_bytes()
+        with open(file, "rb") as opened:
+            return opened.read()
     except OSError as error:
         raise ConfigError(f"{what} file `{file}` cannot be read: {error.strerror}") from error
 

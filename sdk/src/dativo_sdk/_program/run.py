@@ -13,6 +13,7 @@ from typing import Any
 
 from dativo_protocols import Catalog, ConfigError, ConnectionStatus, DativoError
 
+from dativo_sdk._api_version import compatible
 from dativo_sdk._config import make_config
 from dativo_sdk._plugin import load_class
 from dativo_sdk._program import inputs, log, singer, singer_state
@@ -82,6 +83,9 @@ def _program(load: Any, arguments: Sequence[str], name: str) -> int:
 def _answer(load: Any, command: Command, voice: AirbyteVoice | SingerVoice, output: Output) -> int:
     try:
         plugin = load()
+        refused = compatible(getattr(plugin, "__api_version__", None), name=f"`{plugin.__name__}`")
+        if refused is not None:
+            raise refused
         if command.action == "version":
             described = Described.of(plugin)
             output.line(f"{described.name} {described.version}\n".encode())
