@@ -14,6 +14,7 @@ from dativo_engines._engine import (
 )
 from dativo_engines._redaction import Redactor
 from dativo_engines._registry import available_engines, load_engine
+from dativo_engines._sandbox_options import SandboxFile, SandboxOptions
 from dativo_engines.references import is_reference, parse_reference
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "Reading",
     "Redactor",
     "ReplicationMethod",
+    "SandboxFile",
+    "SandboxOptions",
     "Selection",
     "available_engines",
     "is_reference",

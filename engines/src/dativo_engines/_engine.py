@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 from dativo_protocols import Catalog, ConnectionStatus, Message, Spec, StreamId
 from dativo_sdk import ReadCatalog, ReplicationMethod, Selection
 
+from dativo_engines._sandbox_options import SandboxOptions
+
 __all__ = [
     "Connector",
     "ContainerOptions",
@@ -120,6 +122,7 @@ class EngineOptions:
         log: Called with level and line for what the connector logs, already masked; from any thread.
         tmp_dir: Where the run's private files are made; None takes `.dativo/tmp`, or the system's temporary place.
         container: Limits of an image's container or sandbox.
+        sandbox: What a plugin declares, and its limits.
         sync_id: A number that grows from run to run of a job; all attempts of a run have the same.
         attempt: Which attempt of the run this is, from 1.
         on_config: Called with the whole new configuration when the connector replaces its own, as OAuth sources do: it is to be
@@ -136,6 +139,7 @@ class EngineOptions:
     log: Callable[[str, str], None] | None = None
     tmp_dir: Path | None = None
     container: ContainerOptions = field(default_factory=ContainerOptions)
+    sandbox: SandboxOptions = field(default_factory=SandboxOptions)
     sync_id: int = 0
     attempt: int = 1
     on_config: Callable[[Mapping[str, Any]], None] | None = None

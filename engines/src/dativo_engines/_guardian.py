@@ -220,17 +220,34 @@ def remove_group(path: str) -> None:
         time.sleep(0.02)
 
 
-def remove_groups(directory: str) -> None:
-    """Removes the control groups of a run: links named `group-…` in its private directory lead to them."""
+def remove_folder(path: str) -> None:
+    """Removes a folder with all that is in it, and follows no link."""
+    for folder, folders, files in os.walk(path, topdown=False):
+        for name in files:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+        for name in folders:
+            inner = os.path.join(folder, name)
+            with contextlib.suppress(OSError):
+                os.unlink(inner) if os.path.islink(inner) else os.rmdir(inner)
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
+def remove_what_is_elsewhere(directory: str) -> None:
+    """Removes what a run has outside of its private directory: links named `group-…` and `folder-…` there lead to it."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(directory):
-            if entry.name.startswith("group-") and entry.is_symlink():
-                remove_group(os.readlink(entry.path))
+            if entry.is_symlink():
+                if entry.name.startswith("group-"):
+                    remove_group(os.readlink(entry.path))
+                elif entry.name.startswith("folder-"):
+                    remove_folder(os.readlink(entry.path))
 
 
 def remove(directory: str) -> None:
     """Removes Dativo's private directory of this run: flat, as Dativo makes it."""
-    remove_groups(directory)
+    remove_what_is_elsewhere(directory)
     with contextlib.suppress(OSError):
         for entry in os.scandir(directory):
             with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from dativo_protocols import ConfigError
 
-from dativo_engines._guardian import remove_groups
+from dativo_engines._guardian import remove_what_is_elsewhere
 
 OWNER = "owner"
 PROCESS_MARK = "DATIVO_PROCESS"
@@ -62,6 +62,11 @@ class PrivateDirectory:
             os.fchmod(fd, 0o600)
             file.write(data)
         return path
+
+    def note(self, kind: str, path: Path) -> None:
+        """Lets something elsewhere go with the run, however that ends: a control group (`group`), or a `folder`."""
+        with contextlib.suppress(OSError):
+            (self.path / f"{kind}-{len(os.listdir(self.path))}").symlink_to(path)
 
     def close(self) -> None:
         """Removes everything. May be called twice."""
@@ -113,7 +118,7 @@ def _sweep(root: Path) -> None:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mark = os.read(owner, 64).decode(errors="replace").partition("\n")[0]
             end_marked(mark)
-            remove_groups(str(directory))
+            remove_what_is_elsewhere(str(directory))
             shutil.rmtree(directory, ignore_errors=True)
         except BlockingIOError:
             continue

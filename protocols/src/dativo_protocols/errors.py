@@ -7,7 +7,7 @@ DativoError
 ├── TargetError       exit 20   the target failed or refused
 ├── ContractError     exit 30   the data broke what the job promises about it
 ├── StateError        exit 20   the stored state cannot be read or written
-└── SandboxError      exit 10   the connector could not be confined as asked
+└── SandboxError      exit 2    the connector cannot be confined as asked: install what is missing, or ask for less
 ```
 
 Any of them with `retryable=True` exits 75 (temporary, try again).
@@ -101,6 +101,6 @@ class StateError(DativoError):
 
 
 class SandboxError(DativoError):
-    """The connector could not be confined as the job demands."""
+    """The connector cannot be confined as the job demands."""
 
-    code = 10
+    code = 2

@@ -15,6 +15,8 @@ from pathlib import Path
 from dativo_engines._guardian import remove_group
 
 CONTROLLERS = ("memory", "pids", "cpu")
+# In version 2, every group counts.
+ACCOUNTING = "cpuacct"
 PERIOD_MICROSECONDS = 100_000
 # The kernel refuses less.
 QUOTA_MICROSECONDS = 1_000
@@ -28,6 +30,7 @@ class Groups:
         memory_bytes: Of all processes together, temporary files included.
         pids: Processes and threads at once.
         cpus: Processors' worth of time.
+        accounting: Whether to count their processor time, even where nothing limits it.
         mounts: What `/proc/self/mountinfo` says, and
         own: what `/proc/self/cgroup` says.
         note: Called with each directory before it is made.
@@ -44,6 +47,7 @@ class Groups:
         memory_bytes: int | None,
         pids: int | None,
         cpus: float | None,
+        accounting: bool = False,
         mounts: str | None = None,
         own: str | None = None,
         note: Callable[[Path], None] = lambda path: None,
@@ -61,6 +65,8 @@ class Groups:
                 if controller in wanted and controller in dict(trees):
                     self._make_v1(controller, dict(trees)[controller] / name, wanted[controller])
             rest = {key: value for key, value in wanted.items() if key not in self.held}
+            if accounting and ACCOUNTING in dict(trees):
+                self._make_v1(ACCOUNTING, dict(trees)[ACCOUNTING] / name, 0)
             if rest and "" in dict(trees):
                 mount = next(path for kind, path in trees if kind == "/")
                 self._make_v2(dict(trees)[""], mount, name, rest)
@@ -84,6 +90,16 @@ class Groups:
     def refusals(self) -> int:
         """How many processes or threads were not started because there were too many."""
         return self._count("pids", "pids.events", "pids.events", "max")
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time of all processes together, also of those that ended; None where no group counts it."""
+        with suppress(OSError, KeyError):
+            return int((self._by_controller[ACCOUNTING] / "cpuacct.usage").read_text()) / 1e9
+        for path in self.paths:
+            with suppress(OSError, StopIteration):
+                lines = (path / "cpu.stat").read_text().splitlines()
+                return int(next(line for line in lines if line.startswith("usage_usec ")).split()[1]) / 1e6
+        return None
 
     def remove(self) -> None:
         """Removes the groups; their processes must have ended. May be called twice."""
@@ -144,7 +160,7 @@ def _write_v1(path: Path, controller: str, value: float) -> None:
             (path / "memory.memsw.limit_in_bytes").write_text(str(int(value)))
     elif controller == "pids":
         (path / "pids.max").write_text(str(int(value)))
-    else:
+    elif controller == "cpu":
         (path / "cpu.cfs_period_us").write_text(str(PERIOD_MICROSECONDS))
         (path / "cpu.cfs_quota_us").write_text(str(_quota(value)))
 
@@ -182,7 +198,7 @@ def _trees(mounts: str, own: str) -> Iterator[tuple[str, Path]]:
         root, mount = before.split()[3:5]
         kind, _, options = after.split(" ", 2)
         if kind == "cgroup":
-            for controller in CONTROLLERS:
+            for controller in (*CONTROLLERS, ACCOUNTING):
                 if controller in options.split(","):
                     yield controller, _own(Path(mount), root, places.get(controller, "/"))
         elif kind == "cgroup2":

@@ -33,6 +33,9 @@ class Limits:
         name: For the control groups.
         user: Who the processes run as outside; None for this process's own user.
         note: Called with each control group's directory before it is made.
+        key: Of the job, where the limits are set: `container`, `sandbox`.
+        processes: The name of the limit of processes there.
+        accounting: Whether processor time is to be counted.
 
     Attributes:
         groups: Made; they hold no process yet.
@@ -41,10 +44,22 @@ class Limits:
         weaker: Which limits hold less than they should, one sentence each.
     """
 
-    def __init__(self, options: ContainerOptions, *, name: str, user: int | None, note: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        options: ContainerOptions,
+        *,
+        name: str,
+        user: int | None,
+        note: Callable[[Path], None],
+        key: str = "container",
+        processes: str = "pids",
+        accounting: bool = False,
+    ) -> None:
         self._options = options
+        self._key, self._processes = key, processes
         pids = None if options.pids is None else options.pids + OWN_PROCESSES
-        self.groups = Groups(name, memory_bytes=options.memory_bytes, pids=pids, cpus=options.cpus, note=note)
+        wanted = {"memory_bytes": options.memory_bytes, "pids": pids, "cpus": options.cpus}
+        self.groups = Groups(name, **wanted, accounting=accounting, note=note)  # type: ignore[arg-type]
         self.resources: list[tuple[int, int]] = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, OPEN_FILES)]
         self.processors: list[int] | None = None
         self.weaker: list[str] = []
@@ -72,10 +87,11 @@ class Limits:
             memory = size(limit) + (" for each process" if refused else "")
             return (
                 f"out of memory: its limit is {memory}",
-                f"raise `container: {{memory: …}}` above {memory}, temporary files included",
+                f"raise `{self._key}: {{memory: …}}` above {memory}, temporary files included",
             )
         if code != 0 and self.groups.refusals():
-            return None, f"it reached its limit of {self._options.pids} processes and threads: raise `container: {{pids: …}}`"
+            raised = f"raise `{self._key}: {{{self._processes}: …}}`"
+            return None, f"it reached its limit of {self._options.pids} processes and threads: {raised}"
         return None, None
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -98,7 +97,7 @@ class SandboxRuntime(ConnectorRuntime):
                 self._options.container,
                 name=f"dativo-{self._directory.mark[:16]}-{self._starts}",
                 user=self._user,
-                note=self._note,
+                note=lambda group: self._directory.note("group", group),
             )
             opening.callback(limits.close)
             self._tell(limits)
@@ -137,9 +136,11 @@ class SandboxRuntime(ConnectorRuntime):
         seccomp = seccomp_filter()
         plan = {
             "bwrap": self._bwrap,
-            "arguments": _arguments(program, image.writable, limits.groups.mounts, options),
+            "arguments": [
+                *("--ro-bind", {"source": str(image.root)}, "/"),
+                *_arguments(program, image.writable, limits.groups.mounts, options),
+            ],
             "environment": {**program.environment, **self._connector.environment, PROCESS_MARK: self._directory.mark},
-            "root": str(image.root),
             "files": {
                 path: str(write(f"sandbox-{self._starts}-{number}", data)) for number, (path, data) in enumerate(inside.items())
             },
@@ -150,11 +151,6 @@ class SandboxRuntime(ConnectorRuntime):
             "user": self._user,
         }
         return write(f"sandbox-{self._starts}.json", json.dumps(plan).encode())
-
-    def _note(self, group: Path) -> None:
-        """So that the group goes however this ends."""
-        with suppress(OSError):
-            (self._directory.path / f"group-{len(os.listdir(self._directory.path))}").symlink_to(group)
 
     def _tell(self, limits: Limits) -> None:
         if self._starts > 1:
@@ -172,16 +168,17 @@ class SandboxedProcess(Process):
 
     Args:
         limits: Removed when it is closed.
+        is_wrapper: Whether the program runs in a sandbox that `bwrap` made.
         process: As for a `Process`.
 
     Attributes:
         pid: Of the sandbox's outermost process.
     """
 
-    def __init__(self, command: Sequence[str], limits: Limits, **process: Any) -> None:
+    def __init__(self, command: Sequence[str], limits: Limits, *, is_wrapper: bool = True, **process: Any) -> None:
         self._limits = limits
         self._explained: Exit | None = None
-        super().__init__(command, is_wrapper=True, **process)
+        super().__init__(command, is_wrapper=is_wrapper, **process)
 
     @property
     def exit(self) -> Exit | None:

@@ -83,6 +83,26 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "request_key": (249, 218),
     "keyctl": (250, 219),
 }
+# Besides, to what is somebody's plugin: no image of a vendor's was built with it.
+REFUSED_TO_PLUGINS: dict[str, tuple[int | None, int | None]] = {
+    "personality": (135, 92),
+    "statmount": (457, 457),
+    "listmount": (458, 458),
+    "lsm_set_self_attr": (460, 460),
+    "open_tree_attr": (467, 467),
+    "file_setattr": (469, 469),
+    "process_mrelease": (448, 448),
+    "memfd_secret": (447, 447),
+    "_sysctl": (156, None),
+    "create_module": (174, None),
+    "get_kernel_syms": (177, None),
+    "query_module": (178, None),
+    "afs_syscall": (183, None),
+    "tuxcall": (184, None),
+    "security": (185, None),
+}
+# What the kernel learns after this table was written is not there for plugins.
+NEWEST = 469
 CLONE = (56, 220)
 CLONE3 = (435, 435)
 SOCKET = (41, 198)
@@ -90,7 +110,7 @@ IOCTL = (16, 29)
 # Of a new namespace, whichever.
 CLONE_NEW = 0x7E020080
 # Unix, IPv4, IPv6, and netlink, which resolvers ask for addresses.
-SOCKET_FAMILIES = (1, 2, 10, 16)
+SOCKET_FAMILIES: tuple[int, ...] = (1, 2, 10, 16)
 # They put characters into a terminal's input.
 TERMINAL_IOCTLS = (0x5412, 0x541C)
 
@@ -107,11 +127,15 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _Instruction = tuple[int, int, int, int]
 
 
-def seccomp_filter(machine: str | None = None) -> bytes | None:
+def seccomp_filter(
+    machine: str | None = None, *, plugin: bool = False, families: tuple[int, ...] = SOCKET_FAMILIES
+) -> bytes | None:
     """The filter as `bwrap --seccomp` reads it; None for a processor whose numbers are not known here.
 
     Args:
         machine: As `platform.machine()` says, which is the default.
+        plugin: Whether it is for a plugin, which gets less.
+        families: Of sockets that it may open.
     """
     known = AUDIT_ARCHITECTURES.get(machine or platform.machine())
     if known is None:
@@ -126,16 +150,18 @@ def seccomp_filter(machine: str | None = None) -> bytes | None:
     ]
     if column == 0:
         program += [(_AT_LEAST, 0, 1, X32_BIT), _refuse(errno.ENOSYS)]
-    for numbers in REFUSED.values():
+    for numbers in (REFUSED | REFUSED_TO_PLUGINS if plugin else REFUSED).values():
         if (number := numbers[column]) is not None:
             program += [(_EQUAL, 0, 1, number), _refuse(errno.EPERM)]
+    if plugin:
+        program += [(_AT_LEAST, 0, 1, NEWEST + 1), _refuse(errno.ENOSYS)]
     # Its flags lie in memory, out of a filter's reach; without it, C libraries use `clone`.
     program += [(_EQUAL, 0, 1, CLONE3[column]), _refuse(errno.ENOSYS)]
     program += _when(CLONE[column], 0, [(_ANY_BIT, 0, 1, CLONE_NEW), _refuse(errno.EPERM)])
     ioctls = [step for number in TERMINAL_IOCTLS for step in ((_EQUAL, 0, 1, number), _refuse(errno.EPERM))]
     program += _when(IOCTL[column], 1, ioctls)
-    families = [(_EQUAL, len(SOCKET_FAMILIES) - place, 0, family) for place, family in enumerate(SOCKET_FAMILIES)]
-    program += _when(SOCKET[column], 0, [*families, _refuse(errno.EAFNOSUPPORT)])
+    known_families = [(_EQUAL, len(families) - place, 0, family) for place, family in enumerate(families)]
+    program += _when(SOCKET[column], 0, [*known_families, _refuse(errno.EAFNOSUPPORT)])
     program.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
