@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.matrix.__main__ import BEGIN, DOCUMENT, END, crash
-from tests.crash.matrix.places import PLACES, fault_points, modes, opened
+from tests.crash.matrix.places import CONNECTORS, PLACES, fault_points, modes, opened
 from tests.crash.matrix.trial import Cell
 
 SAMPLE = {
@@ -19,6 +19,7 @@ SAMPLE = {
     "s3": "append",
     "delta": "scd2",
     "iceberg": "append_dedup",
+    "iceberg_rest": "merge",
 }
 
 
@@ -37,7 +38,7 @@ def test_every_target_can_be_interrupted_at_its_steps(target: str) -> None:
     """Names are found in the source: one that is not found would not be tested."""
     from tests.crash.matrix.places import Place
 
-    place = Place(target, "parquet" if target == "s3" else target)
+    place = Place(target, CONNECTORS.get(target, target))
     assert len(fault_points(place)) >= 4
 
 
@@ -47,6 +48,6 @@ def test_the_document_has_every_target_and_mode() -> None:
 
     table = DOCUMENT.read_text().split(BEGIN)[1].split(END)[0]
     rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:-1]]
-    wanted = [(name, mode) for name in PLACES for mode in modes(Place(name, "parquet" if name == "s3" else name))]
+    wanted = [(name, mode) for name in PLACES for mode in modes(Place(name, CONNECTORS.get(name, name)))]
     assert [(target, mode) for target, mode, *_ in rows] == wanted
     assert {row[-1] for row in rows} | {row[-2] for row in rows} == {"0"}

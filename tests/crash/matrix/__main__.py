@@ -54,7 +54,7 @@ class Outcome:
 
 def seen_whole(cell: Cell, found: Rows, *states: Rows) -> bool:
     """Whether readers see one of the states; table by table where each has commits of its own."""
-    if cell.place.name not in ("delta", "iceberg"):
+    if cell.place.connector not in ("delta", "iceberg"):
         return found in states
     names = set(found).union(*states)
     return all(any(found.get(name) == state.get(name) for state in states) for name in names)

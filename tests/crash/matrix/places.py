@@ -37,6 +37,14 @@ class Server(Protocol):
         ...
 
 
+class Network(Protocol):
+    """What is between Dativo and the server."""
+
+    def cut(self) -> None:
+        """Ends all connections at once."""
+        ...
+
+
 @dataclass
 class Place:
     """A target.
@@ -51,20 +59,22 @@ class Place:
     name: str
     connector: str
     server: Server | None = None
-    proxy: Proxy | None = None
+    proxy: Network | None = None
     _more: dict[str, Any] = field(default_factory=dict)
 
     def config(self, folder: Path) -> dict[str, Any]:
         """The target's configuration for a trial in this folder."""
         if self.connector == "postgres":
             return {**self._more, "schema": _schema(folder)}
+        if self.name == "iceberg_rest":
+            return {**self._more, "namespace": _schema(folder), "path": str(folder / "out")}
         if self.name == "s3":
             return {**self._more, "path": f"{self._more['path']}/{_schema(folder)}"}
         return {"path": str(folder / ("out.duckdb" if self.connector == "duckdb" else "out"))}
 
     def tables(self, folder: Path) -> dict[str, pa.Table]:
         """Every table, and every quarantine as `<stream> rejected`, as somebody else reads it."""
-        return READERS[self.connector if self.name != "s3" else "s3"](self, folder)
+        return READERS[self.name](self, folder)
 
 
 def _schema(folder: Path) -> str:
@@ -82,9 +92,9 @@ def modes(place: Place) -> list[str]:
 
 def fault_points(place: Place) -> list[str]:
     """Names of the steps of the target's commit, as its source has them."""
-    own = "files" if place.name in FILES else place.name
+    own = "files" if place.name in FILES else place.connector
     # What several targets share takes the name of the one that it works for.
-    areas = {own, "{table_format.name}"} if place.name in ("delta", "iceberg") else {own}
+    areas = {own, "{table_format.name}"} if own in ("delta", "iceberg") else {own}
     found = (match for path in (ROOT / "dativo").rglob("*.py") for match in FAULT.findall(path.read_text()))
     return sorted({f"{own}.{step}" for area, step in found if area in areas})
 
@@ -153,6 +163,17 @@ def _iceberg(place: Place, folder: Path) -> dict[str, pa.Table]:
         catalog.engine.dispose()
 
 
+def _iceberg_rest(place: Place, folder: Path) -> dict[str, pa.Table]:
+    from pyiceberg.catalog import load_catalog
+
+    config = place.config(folder)
+    catalog = load_catalog("matrix", **config["catalog"])
+    if (config["namespace"],) not in catalog.list_namespaces():
+        return {}
+    names = [name for name in catalog.list_tables(config["namespace"]) if not name[-1].startswith("_")]
+    return {_shown(name[-1]): catalog.load_table(name).scan().to_arrow() for name in names}
+
+
 def _shown(table: str) -> str:
     return f"{table.removesuffix('__quarantine')} rejected" if table.endswith("__quarantine") else table
 
@@ -167,8 +188,23 @@ READERS = {
     "postgres": _postgres,
     "delta": _delta,
     "iceberg": _iceberg,
+    "iceberg_rest": _iceberg_rest,
 }
-PLACES = ("duckdb", "postgres", "parquet", "jsonl", "csv", "arrow", "s3", "delta", "iceberg")
+PLACES = ("duckdb", "postgres", "parquet", "jsonl", "csv", "arrow", "s3", "delta", "iceberg", "iceberg_rest")
+CONNECTORS = {"s3": "parquet", "iceberg_rest": "iceberg"}
+"""Of places that are not named after theirs."""
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Two ways to one server."""
+
+    one: Proxy
+    other: Proxy
+
+    def cut(self) -> None:
+        self.one.cut()
+        self.other.cut()
 
 
 @contextlib.contextmanager
@@ -179,7 +215,12 @@ def opened(name: str) -> Iterator[Place]:
             yield Place(name, name, server, proxy, {"url": server.url(port=proxy.port)})
     elif name == "s3":
         with seaweedfs() as server, Proxy(server.port) as proxy:
-            yield Place(name, "parquet", server, proxy, _s3_config(server, proxy))
+            yield Place(name, CONNECTORS[name], server, proxy, _s3_config(server, proxy))
+    elif name == "iceberg_rest":
+        with seaweedfs() as server, Proxy(server.port) as proxy, Proxy(server.catalog_port) as catalog:
+            server.table_bucket("matrix")
+            properties = server.catalog("matrix", port=proxy.port, catalog_port=catalog.port)
+            yield Place(name, CONNECTORS[name], server, _Both(proxy, catalog), {"catalog": properties})
     else:
         yield Place(name, name)
 
