@@ -19,7 +19,6 @@ SAMPLE = {
     "s3": "append",
     "delta": "scd2",
     "iceberg": "append_dedup",
-    "iceberg_rest": "merge",
 }
 
 

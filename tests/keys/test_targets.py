@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from dativo.keys import open_keyring
 from dativo.targets._files import FilesWriter
 from dativo.targets.csv import CsvWriter
 from dativo.targets.parquet import ParquetWriter
+from tests.keys.loading import MARK, leaks
 from tests.keys.servers import Aws, Token, Vault
+from tests.project import Project
 
 pytestmark = pytest.mark.xdist_group("keys")
 
@@ -61,3 +64,44 @@ def test_a_key_that_is_not_there_is_found_out_at_the_start(encryption: dict[str,
         ParquetWriter().initialize(
             {"path": str(tmp_path / "out"), "encryption": wrong}, WriteCatalog(JobKey("acme", "shop"), "r1")
         )
+
+
+@pytest.mark.parametrize("target", ["parquet", "jsonl"])
+def test_a_killed_run_the_next_one_and_a_replay_leave_nothing_in_plaintext(
+    encryption: dict[str, Any], target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line: temporary files, the state store and the quarantine are in the folder that is searched."""
+    project = Project(tmp_path / "project")
+    (project.folder / "tmp").mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(project.folder / "tmp"))
+    schema = {"properties": {"id": {"type": "integer"}, "email": {"type": "string"}, "age": {"type": ["null", "integer"]}}}
+    messages: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": "users", "schema": schema, "key_properties": []}]
+    for i in range(100):
+        record = {"id": i, "email": f"{MARK}-{i}", "age": MARK if i % 10 == 0 else i, "other": MARK}
+        messages.append({"type": "RECORD", "stream": "users", "record": record})
+    described = {"stream": "users", "tap_stream_id": "users", "schema": schema, "metadata": []}
+    (project.folder / "catalog.json").write_text(json.dumps({"streams": [described]}))
+    (tmp_path / "messages").write_text("".join(json.dumps(message) + "\n" for message in messages))
+    tap = tmp_path / "tap"
+    tap.write_text(f"#!/bin/sh\nexec cat {tmp_path / 'messages'}\n")
+    tap.chmod(0o755)
+    job = {
+        "name": "shop",
+        "source": {"connector": f"singer:{tap}", "catalog": "catalog.json"},
+        "target": {"connector": target, "config": {"path": str(project.files_path), "encryption": encryption}},
+    }
+    (project.folder / "job.yaml").write_text(json.dumps(job))
+
+    monkeypatch.setenv("DATIVO_FAULT_POINT", "files.staged")
+    project.dativo("run", "job.yaml", code=-9)
+    monkeypatch.delenv("DATIVO_FAULT_POINT")
+    assert leaks(project.folder) == []
+    assert json.loads(project.dativo("run", "job.yaml", "--json"))["quarantined"] == 10
+    replayed = json.loads(project.dativo("quarantine", "replay", "job.yaml", "--json", "--set", "on_bad_value=null"))
+
+    assert (replayed["written"], replayed["quarantined"]) == (10, 0)
+    assert leaks(project.folder) == []
+    with open_keyring(encryption) as keys:
+        found = dativo.dataset(project.files_path, keys=keys).to_arrow("users")
+        assert sorted(found["id"].to_pylist()) == list(range(100))
+        assert set(found["email"].to_pylist()) == {f"{MARK}-{i}" for i in range(100)}

@@ -24,7 +24,7 @@ DATIVO = Path(sys.executable).with_name("dativo")
 FILES = ("parquet", "jsonl", "csv", "arrow")
 SERVERS = ("postgres", "s3", "iceberg_rest")
 TARGETS = [
-    *(pytest.param(name, marks=pytest.mark.server) if name in SERVERS else name for name in PLACES),
+    *(pytest.param(name, marks=pytest.mark.server) if name in SERVERS else name for name in (*PLACES, "iceberg_rest")),
     *(f"{name}, encrypted" for name in FILES),
 ]
 
@@ -145,3 +145,34 @@ def test_rejected_rows_are_mended_and_loaded_once(target: Target, tap: Any, say:
         assert leaks(target.folder) == []
     elif target.place.name in ("jsonl", "csv"):
         assert leaks(target.folder) != [], "the search would not find it"
+
+
+@pytest.mark.parametrize("mode", ["merge", "scd2"])
+@pytest.mark.parametrize("name", ["duckdb", "postgres", "delta", "iceberg", "iceberg_rest"])
+def test_rows_deleted_at_the_source(name: str, mode: str, places: Mapping[str, Place], project: Path, tap: Any, say: Any) -> None:
+    """By a mark, to be removed; and by a version that is active no more, to be marked. History ends in both."""
+    target = Target(places[name], project, None)
+    moment = {"type": ["null", "string"], "format": "date-time"}
+    orders = say.schema("orders", ["id"], id="integer", _ab_cdc_deleted_at=moment)
+    users = say.schema("users", ["id"], id="integer")
+    tap.offers(orders, users)
+
+    def run(version: int, marked: int | None, *ids: int) -> None:
+        rows = [say.record("orders", id=each, _ab_cdc_deleted_at=None) for each in ids if each != marked]
+        if marked is not None:
+            rows.append(say.record("orders", id=marked, _ab_cdc_deleted_at="2026-01-02T00:00:00Z"))
+        rows += [{**say.record("users", id=each), "version": version} for each in ids]
+        active = {"type": "ACTIVATE_VERSION", "stream": "users", "version": version}
+        tap.says(orders, users, *rows, active, say.state({"version": version}))
+        job = target.job(tap, write=mode)
+        job["source"]["streams"] = {"orders": {"deletes": "hard"}, "users": {"deletes": "soft"}}
+        dativo.run(job)
+
+    run(1, None, 1, 2)
+    run(2, 2, 2, 3)
+
+    tables = {name: table.to_pylist() for name, table in target.place.tables(project).items()}
+    ended = {"merge": "_dativo_deleted_at", "scd2": "_dativo_valid_to"}[mode]
+    assert sorted((row["id"], row[ended] is None) for row in tables["users"]) == [(1, False), (2, True), (3, True)]
+    left = [(1, True), (3, True)] if mode == "merge" else [(1, True), (2, False), (3, True)]
+    assert sorted((row["id"], row.get("_dativo_valid_to") is None) for row in tables["orders"]) == left

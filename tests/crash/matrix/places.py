@@ -190,7 +190,7 @@ READERS = {
     "iceberg": _iceberg,
     "iceberg_rest": _iceberg_rest,
 }
-PLACES = ("duckdb", "postgres", "parquet", "jsonl", "csv", "arrow", "s3", "delta", "iceberg", "iceberg_rest")
+PLACES = ("duckdb", "postgres", "parquet", "jsonl", "csv", "arrow", "s3", "delta", "iceberg")
 CONNECTORS = {"s3": "parquet", "iceberg_rest": "iceberg"}
 """Of places that are not named after theirs."""
 
