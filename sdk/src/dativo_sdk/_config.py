@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ def config_schema(plugin: type[Any]) -> dict[str, Any]:
     """
     model = getattr(plugin, "Config", None)
     if model is None:
-        return dict(ANYTHING)
+        # Of a plugin in another language, which checks its configuration itself.
+        said = getattr(plugin, "config_schema", None)
+        return copy.deepcopy(said if isinstance(said, dict) else dict(ANYTHING))
     schema: dict[str, Any] = model.model_json_schema()
     _mark(schema)
     return schema

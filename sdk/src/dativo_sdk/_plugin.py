@@ -12,6 +12,9 @@ from dativo_protocols import ConfigError
 
 from dativo_sdk._api_version import compatible
 
+SUFFIXES = (".so", ".dylib")
+"""How the name of a shared library ends."""
+
 READERS = "dativo.readers"
 """The group of entry points by which readers are found."""
 
@@ -20,7 +23,7 @@ WRITERS = "dativo.targets"
 
 
 def load_class(target: str) -> type[Any]:
-    """The class that `module:Class`, `path.py:Class` or the name of an entry point names.
+    """The class that `module:Class`, `path.py:Class`, the path of a shared library or the name of an entry point names.
 
     A `path.py` is imported under a name of its own, with its directory on the import path, as a script's is. Entry points are
     those of `dativo.readers`, then of `dativo.targets`.
@@ -37,6 +40,10 @@ def load_class(target: str) -> type[Any]:
 
 
 def _named(target: str) -> type[Any]:
+    if target.endswith(SUFFIXES):
+        from dativo_sdk.library import load_library
+
+        return load_library(target)
     place, colon, name = target.rpartition(":")
     if not colon and target.replace("-", "_").replace(".", "_").isidentifier():
         return _entry_point(target)

@@ -16,20 +16,18 @@ from dativo_protocols import (
     Rejects,
     State,
     StreamId,
-    encode_arrow_schema,
     encode_json_lines,
 )
 
+from dativo_sdk._airbyte_catalog import descriptor, stream_entry
 from dativo_sdk._capabilities import capabilities
 from dativo_sdk._config import config_schema
 from dativo_sdk._program.described import Described
 from dativo_sdk._program.inputs import ON_BAD_ROWS, OnBadRows
 from dativo_sdk._program.output import Output
-from dativo_sdk._program.voice import descriptor, line, now_ms, path_of, records, refuse_bad_rows
+from dativo_sdk._program.voice import line, now_ms, records, refuse_bad_rows
 from dativo_sdk._reader import Partition, Piece
 from dativo_sdk._saved_state import SavedState, state_message
-
-MODES = {"FULL_TABLE": "full_refresh", "INCREMENTAL": "incremental", "LOG_BASED": "incremental"}
 
 
 class AirbyteVoice:
@@ -72,7 +70,7 @@ class AirbyteVoice:
 
     def catalog(self, catalog: Catalog) -> None:
         """CATALOG, with exact Arrow schemas under `arrow_schema`."""
-        self._output.line(line({"type": "CATALOG", "catalog": {"streams": [_entry(stream) for stream in catalog.streams]}}))
+        self._output.line(line({"type": "CATALOG", "catalog": {"streams": [stream_entry(stream) for stream in catalog.streams]}}))
 
     def partitions(self, partitions: Sequence[Partition]) -> None:
         """PARTITIONS: Dativo's own message."""
@@ -169,20 +167,3 @@ def partitions_message(partitions: Sequence[Partition]) -> bytes:
         for each in partitions
     ]
     return b'{"type":"PARTITIONS","partitions":[%b]}\n' % b",".join(entries)
-
-
-def _entry(stream: CatalogStream) -> dict[str, Any]:
-    modes = dict.fromkeys(MODES[method] for method in stream.replication_methods if method in MODES)
-    entry: dict[str, Any] = {
-        **stream.raw,
-        **descriptor(stream.id),
-        "json_schema": stream.json_schema,
-        "supported_sync_modes": list(modes) or ["full_refresh"],
-        "source_defined_primary_key": [path_of(stream, name) for name in stream.primary_key],
-        "default_cursor_field": path_of(stream, stream.cursor[0]) if stream.cursor else [],
-    }
-    if "incremental" in modes and not stream.cursor:
-        entry["source_defined_cursor"] = True
-    if stream.data is not None:
-        entry["arrow_schema"] = encode_arrow_schema(stream.data)
-    return entry

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, cast
 
-from dativo_protocols import Catalog, CatalogStream, ConfigError, StreamId
+from dativo_protocols import ConfigError
 
-from dativo_sdk._read_catalog import ReadCatalog, Selection
+from dativo_sdk._airbyte_catalog import read_catalog_of
+from dativo_sdk._read_catalog import ReadCatalog
 from dativo_sdk._saved_state import SavedState
 
 OnBadRows: TypeAlias = Literal["fail", "log"]
@@ -16,8 +17,6 @@ OnBadRows: TypeAlias = Literal["fail", "log"]
 ON_BAD_ROWS = "dativo_on_bad_rows"
 """A setting of every reader, taken out before it sees the configuration: whether rows that cannot be sent as records end the run
 (`fail`, as when it is left out) or are logged, without their values (`log`). Rows that go out as Arrow data are never dropped."""
-
-METHODS = {"full_refresh": "FULL_TABLE", "incremental": "INCREMENTAL"}
 
 
 def read_config(files: Sequence[str]) -> tuple[dict[str, Any], OnBadRows]:
@@ -63,21 +62,7 @@ def read_configured(file: str | None, partition: bytes | None) -> ReadCatalog | 
     """
     if file is None:
         return None
-    streams: list[CatalogStream] = []
-    selected: dict[StreamId, Selection] = {}
-    for place, entry in enumerate(_streams(file)):
-        described = entry.get("stream")
-        if not isinstance(described, dict) or not isinstance(described.get("name"), str):
-            raise ConfigError(f"catalog: `streams[{place}].stream.name` is missing or is no text")
-        stream = _stream(described, entry)
-        streams.append(stream)
-        cursor = _path(entry.get("cursor_field"))
-        selected[stream.id] = Selection(
-            fields=tuple(stream.json_schema.get("properties") or ()) or None,
-            replication_method="INCREMENTAL" if entry.get("sync_mode") == "incremental" else "FULL_TABLE",
-            replication_key=cursor or None,
-        )
-    return ReadCatalog(Catalog(tuple(streams)), selected, partition)
+    return read_catalog_of({"streams": _streams(file)}, partition)
 
 
 def read_singer_catalog(file: str) -> list[dict[str, Any]]:
@@ -87,25 +72,6 @@ def read_singer_catalog(file: str) -> list[dict[str, Any]]:
         ConfigError: It is none.
     """
     return _streams(file)
-
-
-def _stream(described: Mapping[str, Any], entry: Mapping[str, Any]) -> CatalogStream:
-    namespace, schema = described.get("namespace"), described.get("json_schema")
-    cursor = _path(described.get("default_cursor_field"))
-    return CatalogStream(
-        id=StreamId(described["name"], namespace if isinstance(namespace, str) else None),
-        json_schema=schema if isinstance(schema, dict) else {},
-        primary_key=tuple(
-            filter(None, map(_path, entry.get("primary_key") or described.get("source_defined_primary_key") or ()))
-        ),
-        cursor=(cursor,) if cursor else (),
-        replication_methods=tuple(METHODS[mode] for mode in described.get("supported_sync_modes") or () if mode in METHODS),
-        raw=dict(described),
-    )
-
-
-def _path(path: Any) -> str:
-    return ".".join(map(str, path)) if isinstance(path, list) else path if isinstance(path, str) else ""
 
 
 def _streams(file: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dativo_protocols import Catalog, ConfigError, ConnectionStatus, DativoError
 
+from dativo_sdk._airbyte_catalog import as_selected
 from dativo_sdk._api_version import compatible
 from dativo_sdk._config import make_config
 from dativo_sdk._plugin import load_class
@@ -152,7 +153,7 @@ def _tap(plugin: type[Any], config: Any, command: Command, voice: SingerVoice) -
         streams = reader.get_schema().streams
         if catalog is not None:
             chosen = catalog.selected
-            streams = tuple(singer.as_selected(each, chosen[each.id]) for each in streams if each.id in chosen)
+            streams = tuple(as_selected(each, chosen[each.id]) for each in streams if each.id in chosen)
         voice.started(streams)
         say_all(reader, voice, {stream.id for stream in streams}, state, command.max_rows)
 

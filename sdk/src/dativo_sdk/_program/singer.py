@@ -6,7 +6,6 @@ import json
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from dativo_protocols import (
@@ -124,18 +123,6 @@ def selected_streams(catalog: Catalog, entries: Sequence[Mapping[str, Any]]) -> 
                 _fields(entry, nodes), method if method in _METHODS else None, key if isinstance(key, str) else None
             )
     return ReadCatalog(catalog, selected)
-
-
-def as_selected(stream: CatalogStream, selection: Selection) -> CatalogStream:
-    """With the selected fields, its key and its cursor in its schema, and no others."""
-    properties = stream.json_schema.get("properties")
-    if selection.fields is None or not isinstance(properties, dict):
-        return stream
-    kept = {*selection.fields, *stream.primary_key, *stream.cursor, selection.replication_key}
-    schema = {**stream.json_schema, "properties": {name: value for name, value in properties.items() if name in kept}}
-    if isinstance(schema.get("required"), list):
-        schema["required"] = [name for name in schema["required"] if name in kept]
-    return replace(stream, json_schema=schema)
 
 
 def _entry(stream: CatalogStream) -> dict[str, Any]:

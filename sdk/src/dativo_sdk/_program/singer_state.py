@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from json.decoder import JSONDecodeError
+from collections.abc import Sequence
 
 from dativo_protocols import CatalogStream, ConfigError
 
+from dativo_sdk._json_members import members
 from dativo_sdk._program.inputs import read_text
 from dativo_sdk._saved_state import SavedState
-
-_SPACE = " \t\r\n"
 
 
 def bookmarks(saved: SavedState) -> bytes:
@@ -36,36 +34,12 @@ def read_bookmarks(file: str | None, streams: Sequence[CatalogStream]) -> SavedS
         return None
     known = {singer_name(stream.id): stream.id for stream in streams}
     try:
-        top = dict(_members(text))
-        found = {known[name]: data.encode() for name, data in _members(top.get("bookmarks", "{}")) if name in known}
-    except (ValueError, IndexError):
+        top = dict(members(text.strip().removeprefix("[")))
+        found = {known[name]: data.encode() for name, data in members(top.get("bookmarks", "{}")) if name in known}
+    except ValueError:
         raise ConfigError(
             f"state file `{file}` is no state of a tap", hint='it looks like `{"bookmarks": {"stream": {…}}}`'
         ) from None
     shared = top.get("shared")
     state = SavedState(found, None if shared is None else shared.encode())
     return state if state != SavedState() else None
-
-
-def _members(text: str) -> Iterator[tuple[str, str]]:
-    """The members of a JSON object, each value as it is written there."""
-    decoder = json.JSONDecoder()
-    decoder.decode(text)
-    at = _skip(text, 0)
-    if text[at] != "{":
-        raise JSONDecodeError("an object is expected", text, at)
-    at = _skip(text, at + 1)
-    while text[at] != "}":
-        name, at = decoder.raw_decode(text, at)
-        start = _skip(text, _skip(text, at) + 1)
-        _, at = decoder.raw_decode(text, start)
-        yield name, text[start:at]
-        at = _skip(text, at)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at] in _SPACE:
-        at += 1
-    return at

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from dativo_protocols import Catalog, CatalogStream, ConnectionStatus, ConnectorError, Estimate, Rejects, State, StreamId
+from dativo_protocols import Catalog, CatalogStream, ConnectionStatus, ConnectorError, Estimate, Rejects, State
 
 from dativo_sdk._program.inputs import ON_BAD_ROWS, OnBadRows
 from dativo_sdk._reader import Piece
@@ -96,14 +96,3 @@ def refuse_bad_rows(rejects: Rejects, on_bad_rows: OnBadRows) -> str:
         hint=f'they can be kept with `--format arrow`, or left out with `"{ON_BAD_ROWS}": "log"` in the configuration',
         facts={"stream": str(rejects.stream), "rows": rejects.rows},
     )
-
-
-def path_of(stream: CatalogStream, name: str) -> list[str]:
-    """A property's path: names within names are joined with `.`, which a property's own name may have too."""
-    properties = stream.json_schema.get("properties")
-    return [name] if "." not in name or (isinstance(properties, dict) and name in properties) else name.split(".")
-
-
-def descriptor(stream: StreamId) -> dict[str, str]:
-    """A stream's identity in Airbyte's messages."""
-    return {"name": stream.name} if stream.namespace is None else {"name": stream.name, "namespace": stream.namespace}
