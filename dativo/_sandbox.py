@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dativo_engines import SandboxFile, SandboxOptions
-from dativo_engines.plugins import Level
+from dativo_engines import Level, SandboxFile, SandboxOptions
 from pydantic import Field
 
 from dativo._model import Duration, Model, Size

@@ -27,6 +27,7 @@ COMMANDS = (
     "runs",
     "connector",
     "keys",
+    "doctor",
     "completion",
 )
 

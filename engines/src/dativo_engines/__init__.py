@@ -14,16 +14,18 @@ from dativo_engines._engine import (
 )
 from dativo_engines._redaction import Redactor
 from dativo_engines._registry import available_engines, load_engine
-from dativo_engines._sandbox_options import SandboxFile, SandboxOptions
+from dativo_engines._sandbox_options import LEVELS, Level, SandboxFile, SandboxOptions
 from dativo_engines.references import is_reference, parse_reference
 
 __all__ = [
+    "LEVELS",
     "Connector",
     "ContainerOptions",
     "DecodeOptions",
     "Engine",
     "EngineOptions",
     "ImageRuntime",
+    "Level",
     "ReadCatalog",
     "Reading",
     "Redactor",

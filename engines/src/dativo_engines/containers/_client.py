@@ -59,6 +59,16 @@ def connect() -> Any:
         raise no_engine(error) from None
 
 
+def engine_version() -> str:
+    """The version of the engine that answers, and where it does.
+
+    Raises:
+        DativoError: None answers, or it fails.
+    """
+    with contextlib.closing(connect()) as client, requests_to(client, "its version"):
+        return f"{client.version().get('Version')} at `{address()}`"
+
+
 def no_engine(error: BaseException) -> DativoError:
     """The error for an engine that could not be reached."""
     causes = list(_causes(error))

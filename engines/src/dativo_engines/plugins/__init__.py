@@ -1,8 +1,7 @@
 """Runs foreign plugins with nothing but what they declare."""
 
-from dativo_engines._sandbox_options import LEVELS, Level, SandboxFile, SandboxOptions
 from dativo_engines.plugins._levels import Means, means
 from dativo_engines.plugins._process import PluginProcess
 from dativo_engines.plugins._runtime import PluginSandbox
 
-__all__ = ["LEVELS", "Level", "Means", "PluginProcess", "PluginSandbox", "SandboxFile", "SandboxOptions", "means"]
+__all__ = ["Means", "PluginProcess", "PluginSandbox", "means"]
