@@ -31,7 +31,9 @@ mod lines;
 mod optional;
 mod plan;
 mod rejects;
+
 pub mod singer;
+pub mod scalar;
 mod stamps;
 mod stream_id;
 mod temporal;
