@@ -66,7 +66,7 @@ def capabilities(plugin: type[Any]) -> Capabilities:
         read,
         write,
         modes=tuple(getattr(plugin, "modes", both)) if read else (),
-        write_modes=tuple(sorted(getattr(plugin, "write_modes", ("append",)))) if write else (),
+        write_modes=tuple(sorted(getattr(plugin, "write_modes", ("append", "overwrite")))) if write else (),
         powers=powers,
         formats=("arrow", "json", "singer") if read else ("arrow",) if write else (),
         releases_gil=bool(getattr(plugin, "releases_gil", False)),

@@ -13,6 +13,7 @@ from typing import Any
 
 from dativo_protocols import Catalog, ConfigError, ConnectionStatus, DativoError
 
+from dativo_sdk import _writer_wire as wire
 from dativo_sdk._airbyte_catalog import as_selected
 from dativo_sdk._api_version import compatible
 from dativo_sdk._config import make_config
@@ -21,9 +22,11 @@ from dativo_sdk._program import inputs, log, singer, singer_state
 from dativo_sdk._program.airbyte import AirbyteVoice, words
 from dativo_sdk._program.command import USAGE, Command, UsageError, parse
 from dativo_sdk._program.described import Described
+from dativo_sdk._program.frames import Requests
 from dativo_sdk._program.output import NobodyListens, Output
 from dativo_sdk._program.reading import say_all
 from dativo_sdk._program.singer import SingerVoice
+from dativo_sdk._program.writing import Writing
 from dativo_sdk._reader import Checkable, Partitionable
 
 DONE, FAILED, USAGE_ERROR, INTERRUPTED, NOBODY_LISTENS, TERMINATED = 0, 1, 2, 130, 141, 143
@@ -66,10 +69,15 @@ def _program(load: Any, arguments: Sequence[str], name: str) -> int:
     if command.action == "help":
         print(USAGE.format(program=name))
         return DONE
+    # Before anything of the plugin runs, which could read or write there.
+    requests = Requests.of_stdin() if command.action == "write" else None
     output = Output()
     voice = SingerVoice(output) if command.singer else AirbyteVoice(output, arrow=command.arrow)
+    spoken = voice if isinstance(voice, AirbyteVoice) and requests is None else None
     try:
-        with _signals(), log.spoken(voice if isinstance(voice, AirbyteVoice) else None, debug=command.debug):
+        with _signals(), log.spoken(spoken, debug=command.debug):
+            if requests is not None:
+                return _write(load, command, output, requests)
             return _answer(load, command, voice, output)
     except _Terminated:
         return TERMINATED
@@ -79,14 +87,23 @@ def _program(load: Any, arguments: Sequence[str], name: str) -> int:
         return NOBODY_LISTENS
     finally:
         output.close()
+        if requests is not None:
+            requests.close()
+
+
+def _write(load: Any, command: Command, output: Output, requests: Requests) -> int:
+    try:
+        config, _ = inputs.read_config(command.configs)
+        writing = Writing(_loaded(load), config, output)
+    except Exception as error:
+        output.line(wire.line("ERROR", **wire.error_json(error)))
+        return FAILED
+    return writing.serve(requests)
 
 
 def _answer(load: Any, command: Command, voice: AirbyteVoice | SingerVoice, output: Output) -> int:
     try:
-        plugin = load()
-        refused = compatible(getattr(plugin, "__api_version__", None), name=f"`{plugin.__name__}`")
-        if refused is not None:
-            raise refused
+        plugin = _loaded(load)
         if command.action == "version":
             described = Described.of(plugin)
             output.line(f"{described.name} {described.version}\n".encode())
@@ -100,6 +117,14 @@ def _answer(load: Any, command: Command, voice: AirbyteVoice | SingerVoice, outp
         voice.failed(error)
         return FAILED
     return DONE
+
+
+def _loaded(load: Any) -> type[Any]:
+    plugin: type[Any] = load()
+    refused = compatible(getattr(plugin, "__api_version__", None), name=f"`{plugin.__name__}`")
+    if refused is not None:
+        raise refused
+    return plugin
 
 
 def _checked(plugin: type[Any], command: Command) -> ConnectionStatus:
