@@ -91,6 +91,8 @@ def test_a_server_that_does_not_answer_is_worth_another_try(tmp_path: Path) -> N
         load(config, {"id": [1]})
     assert caught.value.retryable
     assert "secret" not in str(caught.value)
+    assert caught.value.message == "cannot open the catalog in `http://127.0.0.1:9/x`: Connection refused"
+    assert caught.value.hint == "is the catalog at work, and can it be reached?"
 
 
 @pytest.mark.parametrize("catalog", [{"type": "no-such"}, {"type": "rest"}, {"type": "sql", "warehouse": "x"}])

@@ -24,7 +24,8 @@ _FILE = "catalog.db"
 _NAME = "dativo"
 _SECRET = re.compile(r"token|secret|password|credential|key|auth|header", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
-_PASSING = ("ServerError", "ServiceUnavailableError", "ConnectionError", "ConnectTimeout", "ReadTimeout", "Timeout")
+_AWAY = ("ConnectionError", "ConnectTimeout", "ReadTimeout", "Timeout")
+_PASSING = ("ServerError", "ServiceUnavailableError", *_AWAY)
 
 
 class IcebergCatalog:
@@ -144,7 +145,11 @@ class IcebergCatalog:
         what = f"{action} `{self.full_name(table)}`" if table is not None else action
         denied = kind in ("UnauthorizedError", "ForbiddenError", "OAuthError", "AuthorizationExpiredError")
         hint: str | None
-        if denied:
+        if kind in _AWAY:
+            # What the library says of it names its own objects, and the cause last.
+            text = re.sub(r"^.*\[Errno -?\d+\] ([\w ]+).*$", r"\1", text.splitlines()[0])
+            hint = "is the catalog at work, and can it be reached?"
+        elif denied:
             hint = "check the credentials in `catalog`"
         elif "readonly database" in text or "unable to open database file" in text:
             file = f"`{self._path}/catalog.db`" if self.embedded else "the catalog's file"
