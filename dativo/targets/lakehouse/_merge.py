@@ -11,6 +11,7 @@ is left of the old rows and `n1, n2…` of the new rows that are in by then.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -51,6 +52,8 @@ class Merge:
         except ImportError as error:
             raise ConfigError("merges need the package `duckdb`", hint="pip install 'dativo[duckdb]'") from error
         self._error = duckdb.Error
+        self._raised: Exception | None = None
+        self._spill = spill
         self._stream = stream
         self._columns = columns
         self._activation = activation
@@ -68,7 +71,6 @@ class Merge:
         self._keys = [f"k{index}" for index in range(len(columns.key))]
         self._values = [f"v{index}" for index in range(len(columns.content))]
         self._step = 0
-        self._raised: Exception | None = None
 
     def add_new(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
         """Takes all new rows, in order; to be called once, first.
@@ -435,10 +437,19 @@ class Merge:
         if self._raised is not None:
             return self._raised
         first = str(error).strip().splitlines()[0].rstrip(".")
+        facts = {"stream": str(self._stream.id), "error": type(error).__name__}
+        # DuckDB leaves a tenth of the disk free: it refuses before the system would.
+        if re.search(r"No space left|ENOSPC|max_temp_directory_size", str(error)):
+            return TargetError(
+                f"cannot merge stream `{self._stream.id}`: the disk of `{self._spill}` is full",
+                hint="free some space, then run again; or name another place by `temporary`, or raise `merge_memory`",
+                retryable=True,
+                facts=facts,
+            )
         return TargetError(
             f"cannot merge stream `{self._stream.id}`: {first}",
             hint="raise `merge_memory` in the target's configuration" if "emory" in first else None,
-            facts={"stream": str(self._stream.id), "error": type(error).__name__},
+            facts=facts,
         )
 
 
