@@ -13,7 +13,7 @@ RUST := $(shell find protocols -name '*.rs' -o -name Cargo.toml) Cargo.toml Carg
 READERS := $(shell find connectors/readers sdk -name '*.rs' -o -name Cargo.toml) $(RUST)
 MANIFESTS := pyproject.toml protocols/pyproject.toml sdk/pyproject.toml engines/pyproject.toml
 # Rust is tested without optimisation: with overflow checks, and in a fifth of the time that linking optimised test programs takes.
-CARGO_TEST := cargo test --workspace --exclude dativo-protocols-python --exclude dativo-readers-python
+CARGO_TEST := cargo test --workspace --exclude dativo-protocols-python --exclude dativo-readers-python --features dativo-sdk/program
 
 export CARGO_PROFILE_DEV_DEBUG := line-tables-only
 export UV_PYTHON_DOWNLOADS := never

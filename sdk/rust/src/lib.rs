@@ -1,7 +1,7 @@
 //! Readers for Dativo in Rust.
 //!
 //! A reader is a type that implements [`Reader`]: five methods, over Arrow record batches. From one implementation come a
-//! program, a Python class and a shared library; each is a few lines in a crate of its own kind.
+//! program ([`program()`]), a Python class and a shared library; each is a few lines in a crate of its own kind.
 //!
 //! The trait says who calls what, in which order. Around it:
 //!
@@ -15,7 +15,11 @@ mod catalog;
 mod config;
 mod error;
 mod info;
+#[cfg(feature = "program")]
+mod panics;
 mod piece;
+#[cfg(feature = "program")]
+mod program;
 mod read_catalog;
 mod reader;
 mod saved_state;
@@ -25,6 +29,8 @@ pub use config::{config_schema, parse_config};
 pub use error::{Error, Kind};
 pub use info::{API_VERSION, Info};
 pub use piece::{Estimate, Partition, Piece, PieceKind};
+#[cfg(feature = "program")]
+pub use program::{program, run};
 pub use read_catalog::{ReadCatalog, SelectedStream};
 pub use reader::Reader;
 pub use saved_state::{SavedState, State};
