@@ -121,7 +121,7 @@ class Pipeline:
         self._rules = rules
         self._writer = writer
         self._catalog = catalog
-        self._write_rules = WriteRules(job, write_modes, replaced)
+        self._write_rules = WriteRules(job, write_modes, replaced, versions=isinstance(writer, Versioning))
         self._report = report
         self._progress = progress
         self._interruption = interruption

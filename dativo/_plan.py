@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dativo_engines import EngineOptions
 from dativo_protocols import Schema, StreamId
 from dativo_protocols.errors import ConfigError, ContractError
-from dativo_sdk import ConfiguredStream, Inspecting, Inspection, TableInfo
+from dativo_sdk import ConfiguredStream, Inspecting, Inspection, TableInfo, Versioning
 
 from dativo._announced import open_decoder, preamble
 from dativo._catalog_file import CatalogFile, read_catalog
@@ -136,7 +136,8 @@ def plan(job: ResolvedJob, *, log: Log = lambda level, line: None, cache_dir: st
         raise ConfigError(f"target `{job.job.target.connector}` cannot be looked at without writing to it")
     messages = [] if read.catalog is None else _announced(job, read)
     inspection = writer.inspect(job.target_config, job.key, [message.stream for message in messages])
-    write_rules = WriteRules(job.job, can, replaced_streams(job.job, rules, read, can))
+    replaced = replaced_streams(job.job, rules, read, can)
+    write_rules = WriteRules(job.job, can, replaced, versions=isinstance(writer, Versioning))
     tables = _table_names(messages, inspection)
     gate = Gate(job.job.contract, contract, _Inspected(inspection), lambda line: log("warning", line))
     streams = [_stream(job, rules, write_rules, gate, message, inspection, tables) for message in messages]

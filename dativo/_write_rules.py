@@ -24,11 +24,13 @@ class WriteRules:
     Attributes:
         can: The target's write modes.
         replaced: Streams to overwrite where the job does not say.
+        versions: Whether the target can remove rows of older versions.
     """
 
     job: Job
     can: Collection[str]
     replaced: Collection[StreamId] = field(default=())
+    versions: bool = True
 
     def configure(self, message: Schema, config: StreamConfig, promised_key: tuple[str, ...] = ()) -> ConfiguredStream:
         """How the stream that a `Schema` announces is written.
@@ -52,6 +54,13 @@ class WriteRules:
             raise ConfigError(
                 f"stream `{stream}`: rows marked by `{mark}` cannot be removed from a table that is written with `{mode}`",
                 hint="use `write: merge` or `scd2`, or `deletes: soft`",
+                facts={"stream": str(stream)},
+            )
+        if deletes == "hard" and not self.versions and mode not in ("overwrite", "merge", "scd2"):
+            raise ConfigError(
+                f"stream `{stream}`: target `{self.job.target.connector}` cannot remove rows from a table that is written with"
+                f" `{mode}`",
+                hint="use `deletes: ignore`, `write: overwrite`, or a target with tables, such as `duckdb`",
                 facts={"stream": str(stream)},
             )
         return ConfiguredStream(stream, mode, key, cursor=cursor if cursor in names else None, deletes=deletes, delete_mark=mark)

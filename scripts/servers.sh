@@ -7,6 +7,7 @@ packages=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
 command -v mariadbd >/dev/null || [[ -x /usr/sbin/mariadbd ]] || packages+=(mariadb-server)
 command -v softhsm2-util >/dev/null || packages+=(softhsm2)
+command -v strace >/dev/null || packages+=(strace)
 compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || packages+=(faketime)
 ((${#packages[@]})) || exit 0
 

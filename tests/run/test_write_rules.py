@@ -68,6 +68,16 @@ def test_marked_rows_cannot_go_from_a_table_without_a_key():
         configured({"deletes": "hard", "write": "append"}, names=["id", "_deleted"])
 
 
+def test_rows_cannot_go_from_a_target_that_removes_none():
+    """Said before a row is written, and not when the source's last message tells of an older version."""
+    job = Job.model_validate({"name": "x", "source": {"connector": "c"}, "target": {"connector": "csv", "deletes": "hard"}})
+    message = Schema(ORDERS, pa.schema([("id", pa.int64())]), b"{}", ("id",))
+    rules = WriteRules(job, ("append", "overwrite"), versions=False)
+    with pytest.raises(ConfigError, match="target `csv` cannot remove rows from a table that is written with `append`"):
+        rules.configure(message, StreamConfig())
+    assert rules.configure(message, StreamConfig(write="overwrite")).write_mode == "overwrite"
+
+
 @pytest.mark.parametrize("mode", ["merge", "scd2"])
 def test_modes_that_need_a_key(mode: str):
     with pytest.raises(ConfigError, match=f"cannot be written with `{mode}`: it has no key"):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from dativo.targets._encryption_spill import SpillCipher
 from dativo.targets._files import FilesWriter
 from dativo.targets._spill import Spill
 from tests.keys.loading import MARK, every_format, leaks, opened, read, rows, send
-from tests.project import Project
+from tests.project import DATIVO, Project
 
 
 def test_the_search_for_leaks_finds_one(tmp_path: Path) -> None:
@@ -117,3 +120,39 @@ def test_a_whole_run_leaves_nothing_in_plaintext_and_neither_does_a_killed_one(
     data = read(project.files_path, keys)
     assert {row["id"] for row in data.to_arrow("users", ["id"]).to_pylist()} == {i for i in range(300) if i % 50}
     assert data.quarantine("users").num_rows >= 6
+
+
+@pytest.mark.parametrize("target", ["parquet", "jsonl"])
+def test_no_system_call_writes_plaintext_to_a_file(target: str, tmp_path: Path, keys: dict[str, Any]) -> None:
+    """Not even to one that is removed before anybody could look: plaintext is in the connector's pipe, and nowhere else."""
+    if shutil.which("strace") is None:
+        pytest.skip("needs Debian's package `strace`, which `scripts/servers.sh` installs")
+    schema = {"properties": {"id": {"type": "integer"}, "email": {"type": "string"}, "age": {"type": "integer"}}}
+    messages: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": "users", "schema": schema, "key_properties": []}]
+    for i in range(2000):
+        record = {"id": i, "email": f"{MARK}-{i}", "age": MARK if i % 50 == 0 else i, "other": MARK}
+        messages.append({"type": "RECORD", "stream": "users", "record": record})
+        if i % 500 == 499:
+            messages.append({"type": "STATE", "value": {"at": i}})
+    (tmp_path / "messages").write_text("".join(json.dumps(message) + "\n" for message in messages))
+    tap, trace = tmp_path / "tap", tmp_path / "trace"
+    tap.write_text(f"#!/bin/sh\nexec cat {tmp_path / 'messages'}\n")
+    tap.chmod(0o755)
+    job = {
+        "name": "shop",
+        "source": {"connector": f"singer:{tap}", "discover": False},
+        "target": {"connector": target, "config": {"path": str(tmp_path / "out"), "encryption": keys}},
+        "checkpoint": {"rows": 500},
+    }
+    (tmp_path / "job.yaml").write_text(json.dumps(job))
+    calls = "write,pwrite64,writev,pwritev,pwritev2,sendfile,splice,copy_file_range"
+    strace = ["strace", "-f", "-y", "-qq", "-s", "4000000", "-e", f"trace={calls}", "-o", str(trace)]
+    ended = subprocess.run([*strace, str(DATIVO), "run", "job.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    if "ptrace" in ended.stderr and ended.returncode:
+        pytest.skip(f"may not trace: {ended.stderr.strip()}")
+    assert ended.returncode == 0, ended.stderr
+
+    told = [line for line in trace.read_text(errors="replace").splitlines() if MARK in line]
+    assert told, "the connector's own writes were not seen"
+    written_to = {found[1] for line in told if (found := re.search(r"\(\d+<([^>]*)>", line))}
+    assert all(place.startswith("pipe:") for place in written_to), written_to
