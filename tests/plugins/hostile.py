@@ -245,7 +245,8 @@ def run_setuid_programs(config: dict[str, Any]) -> object:
     ran = ""
     with contextlib.suppress(OSError):
         ran = subprocess.run([own, "/proc/self/status"], capture_output=True, text=True).stdout
-    euid, capabilities = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    euid, capabilities = told.split() if told else (str(os.geteuid()), "0")
     tells = [line for line in ran.splitlines() if line.startswith(("Uid:", "CapEff:"))]
     became_root = any(line.split()[2] == "0" if line.startswith("Uid:") else int(line.split()[1], 16) for line in tells)
     su = subprocess.run(["/bin/su", "-c", "cat /etc/shadow"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -342,8 +343,10 @@ def reach_past_a_declared_host(config: dict[str, Any]) -> object:
 @attack("the process namespace")
 def see_processes(config: dict[str, Any]) -> object:
     """Reads command lines and environments of other processes."""
-    own, found = {os.getpid(), os.getppid(), 1}, []
-    for name in os.listdir("/proc") if os.access("/proc", os.R_OK) else [str(config["pid"])]:
+    own, found, names = {os.getpid(), os.getppid(), 1}, [], [str(config["pid"])]
+    with contextlib.suppress(OSError):
+        names += os.listdir("/proc")
+    for name in names:
         if name.isdigit() and int(name) not in own:
             for what in ("cmdline", "environ"):
                 with contextlib.suppress(OSError):

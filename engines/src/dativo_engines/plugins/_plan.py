@@ -18,7 +18,7 @@ from dativo_engines.plugins._bwrap import bwrap_arguments, etc_files
 from dativo_engines.plugins._hosts import Host, further_addresses
 from dativo_engines.plugins._levels import Means
 from dativo_engines.plugins._own_folder import OwnFolder
-from dativo_engines.plugins._system import DEVICES, ETC, SYSTEM, Seen, hidden_below, package_folders
+from dativo_engines.plugins._system import DEVICES, ETC, SYSTEM, Seen, hidden_below, is_module, package_folders
 from dativo_engines.sandbox import _launcher
 from dativo_engines.sandbox._limits import Limits
 from dativo_engines.sandbox._seccomp import seccomp_filter
@@ -118,12 +118,12 @@ class Plans:
         etc = [f"/etc/{name}" for name in (*ETC, *ACCOUNTS, *(NAMES if shares else ()))]
         machine = [*(f"/proc/{name}" for name in PROC), "/sys/devices/system/cpu"]
         # Where Python looks for a module, it reads the names.
-        packages = [*package_folders(), *(each.inside for each in self._seen if each.is_own)]
+        modules = [*package_folders(), *(each.inside for each in self._seen if each.is_own and is_module(each.source))]
         ports = {host.port for host in self._hosts} | ({DNS} if shares else set())
         entrance = self._entrance(
             readable=[*SYSTEM, *etc, *machine, *(each.inside for each in self._seen), str(folder.files)],
             writable=[str(folder.tmp), *self._writable()],
-            listable=sorted(set(map(os.path.dirname, packages))),
+            listable=sorted(set(map(os.path.dirname, modules))),
             ports=None if self._sandbox.network == "all" else sorted(ports),
         )
         entrance["directory"] = str(folder.tmp)
@@ -180,8 +180,7 @@ class Plans:
     def _limits(self) -> list[tuple[int, int]]:
         """Of each process."""
         sandbox = self._sandbox
-        # One byte: no core in a file, and none for a program that the machine hands them to; zero would mean only the first.
-        limits = {resource.RLIMIT_CORE: 1, resource.RLIMIT_NOFILE: sandbox.open_files, resource.RLIMIT_MSGQUEUE: 0}
+        limits = {resource.RLIMIT_NOFILE: sandbox.open_files, resource.RLIMIT_MSGQUEUE: 0}
         if sandbox.file_bytes is not None:
             limits[resource.RLIMIT_FSIZE] = sandbox.file_bytes
         if sandbox.cpu_seconds is not None:

@@ -87,18 +87,19 @@ class PluginProcess(SandboxedProcess):
     def _watch(self) -> None:
         began = time.monotonic()
         options = self._options
+        counted = ProcessorTime(self.pid)
         while not self._ended.wait(LOOK_SECONDS):
             if options.seconds is not None and time.monotonic() - began > options.seconds:
                 cause = f"it ran longer than its limit of {options.seconds:g} seconds"
                 self._end(cause, "raise `sandbox: {time: …}`")
                 return
-            if options.cpu_seconds is not None and self._cpu_seconds() > options.cpu_seconds:
+            if options.cpu_seconds is not None and self._cpu_seconds(counted) > options.cpu_seconds:
                 self._end(*_cpu(options.cpu_seconds))
                 return
 
-    def _cpu_seconds(self) -> float:
-        counted = self._limits.groups.cpu_seconds()
-        return cpu_seconds_below(self.pid) if counted is None else counted
+    def _cpu_seconds(self, otherwise: ProcessorTime) -> float:
+        seconds = self._limits.groups.cpu_seconds()
+        return otherwise.seconds() if seconds is None else seconds
 
 
 class QuietLog:
@@ -122,21 +123,40 @@ class QuietLog:
             self._log("warning", f"it has logged more than {size(LOG_BYTES)}: the rest is not kept")
 
 
-def cpu_seconds_below(leader: int) -> float:
-    """Processor time of a process and all below it, as far as it was not spent by children that nobody waited for."""
-    spent: dict[int, float] = {}
-    children: dict[int, list[int]] = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            fields = (process / "stat").read_bytes().rpartition(b")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(process.name))
-            spent[int(process.name)] = sum(map(int, fields[11:15])) / _TICKS
-    total, pending = 0.0, [leader]
-    while pending:
-        pid = pending.pop()
-        total += spent.get(pid, 0.0)
-        pending += children.get(pid, [])
-    return total
+class ProcessorTime:
+    """Counts the processor time of a process and all below it, where no control group does.
+
+    A child that nobody waits for leaves no trace of its time, so that what was seen of it while it lived is remembered; of one
+    that lives shorter than it takes to look again, nothing is.
+
+    Args:
+        leader: The process.
+    """
+
+    def __init__(self, leader: int) -> None:
+        self._leader = leader
+        self._own: dict[tuple[int, int], float] = {}
+
+    def seconds(self) -> float:
+        """So far."""
+        with_waited_for: dict[int, float] = {}
+        own: dict[int, tuple[tuple[int, int], float]] = {}
+        children: dict[int, list[int]] = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, IndexError):
+                fields = list(map(int, (process / "stat").read_bytes().rpartition(b")")[2].split()[1:20]))
+                pid, started = int(process.name), fields[18]
+                children.setdefault(fields[0], []).append(pid)
+                own[pid] = (pid, started), sum(fields[10:12]) / _TICKS
+                with_waited_for[pid] = sum(fields[10:14]) / _TICKS
+        total, pending = 0.0, [self._leader]
+        while pending:
+            pid = pending.pop()
+            if pid in own:
+                self._own.update([own[pid]])
+                total += with_waited_for[pid]
+            pending += children.get(pid, [])
+        return max(total, sum(self._own.values()))
 
 
 def _cpu(seconds: float) -> tuple[str, str]:

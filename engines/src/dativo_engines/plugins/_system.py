@@ -79,6 +79,11 @@ def package_folders() -> Iterator[str]:
         yield from (spec.submodule_search_locations or ()) if spec is not None else ()
 
 
+def is_module(path: str) -> bool:
+    """Whether Python can import it by its name."""
+    return path.endswith(".py") or os.path.isfile(os.path.join(path, "__init__.py"))
+
+
 def hidden_below(places: Sequence[str], hidden: Iterable[Path]) -> list[str]:
     """Of what is not for plugins, what would be seen because it lies below one of these places."""
     found = sorted({os.path.realpath(path) for path in hidden})

@@ -60,7 +60,8 @@ class Limits:
         pids = None if options.pids is None else options.pids + OWN_PROCESSES
         wanted = {"memory_bytes": options.memory_bytes, "pids": pids, "cpus": options.cpus}
         self.groups = Groups(name, **wanted, accounting=accounting, note=note)  # type: ignore[arg-type]
-        self.resources: list[tuple[int, int]] = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, OPEN_FILES)]
+        # One byte: no core in a file, and none for a program that the machine hands them to; zero would mean only the first.
+        self.resources: list[tuple[int, int]] = [(resource.RLIMIT_CORE, 1), (resource.RLIMIT_NOFILE, OPEN_FILES)]
         self.processors: list[int] | None = None
         self.weaker: list[str] = []
         held = self.groups.held
