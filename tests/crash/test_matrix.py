@@ -19,6 +19,7 @@ SAMPLE = {
     "s3": "append",
     "delta": "scd2",
     "iceberg": "append_dedup",
+    "iceberg_rest": "merge",
 }
 
 

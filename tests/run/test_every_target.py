@@ -24,7 +24,7 @@ DATIVO = Path(sys.executable).with_name("dativo")
 FILES = ("parquet", "jsonl", "csv", "arrow")
 SERVERS = ("postgres", "s3", "iceberg_rest")
 TARGETS = [
-    *(pytest.param(name, marks=pytest.mark.server) if name in SERVERS else name for name in (*PLACES, "iceberg_rest")),
+    *(pytest.param(name, marks=pytest.mark.server) if name in SERVERS else name for name in PLACES),
     *(f"{name}, encrypted" for name in FILES),
 ]
 

@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,15 @@ def _iceberg_rest(place: Place, folder: Path) -> dict[str, pa.Table]:
     if (config["namespace"],) not in catalog.list_namespaces():
         return {}
     names = [name for name in catalog.list_tables(config["namespace"]) if not name[-1].startswith("_")]
-    return {_shown(name[-1]): catalog.load_table(name).scan().to_arrow() for name in names}
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return {_shown(name[-1]): catalog.load_table(name).scan().to_arrow() for name in names}
+        except OSError:
+            # A server that has just come back answers before it finds its files.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 def _shown(table: str) -> str:
@@ -190,7 +199,7 @@ READERS = {
     "iceberg": _iceberg,
     "iceberg_rest": _iceberg_rest,
 }
-PLACES = ("duckdb", "postgres", "parquet", "jsonl", "csv", "arrow", "s3", "delta", "iceberg")
+PLACES = ("duckdb", "postgres", "parquet", "jsonl", "csv", "arrow", "s3", "delta", "iceberg", "iceberg_rest")
 CONNECTORS = {"s3": "parquet", "iceberg_rest": "iceberg"}
 """Of places that are not named after theirs."""
 
