@@ -1,7 +1,7 @@
 """The last step before a plugin's program: gives up, from inside, what cannot be taken from outside.
 
 Run as `python -I -S entrance.py PLAN COMMAND…` in the sandbox, or in the plugin's own process where there are no namespaces, with
-the standard library's smallest parts only. PLAN is a JSON file:
+the standard library's smallest parts only. PLAN is a file that `marshal` wrote:
 
 - `landlock`: the kernel's version of it, 0 for none; `readable`, `writable`: paths; `listable`: folders whose names can be read;
   `devices`: files to write to; what is missing is left out; `ports`: TCP ports to connect to, or null for no rule about TCP
@@ -16,7 +16,7 @@ Landlock is asked by system calls, whose numbers are the same for all processors
 from __future__ import annotations
 
 import ctypes
-import json
+import marshal
 import os
 import resource
 import struct
@@ -154,8 +154,8 @@ def refuse_calls(path: str) -> None:
 
 
 def main(path: str, command: list[str]) -> None:
-    with open(path) as file:
-        plan = json.load(file)
+    with open(path, "rb") as file:
+        plan = marshal.load(file)
     if plan["relay"] is not None:
         listen(plan)
     give_up_privileges()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import math
 import os
 import resource
@@ -20,12 +20,13 @@ from dativo_engines.plugins._levels import Means
 from dativo_engines.plugins._own_folder import OwnFolder
 from dativo_engines.plugins._system import DEVICES, ETC, SYSTEM, Seen, hidden_below, is_module, package_folders
 from dativo_engines.sandbox import _launcher
+from dativo_engines.sandbox._compiled import compiled
 from dativo_engines.sandbox._limits import Limits
 from dativo_engines.sandbox._seccomp import seccomp_filter
 
 FILES = "/dativo"
 FILES_BYTES = 64 << 20
-ENTRANCE, PLAN, FILTER = "entrance.py", "entrance.json", "filter"
+ENTRANCE, PLAN, FILTER = "entrance.pyc", "entrance", "filter"
 # Where a plugin finds the certificates that this machine trusts, if not in the system's own place.
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 LOCALE = ("LANG", "LANGUAGE", "TZ")
@@ -147,7 +148,7 @@ class Plans:
             "cpus": limits.processors,
             "user": self._user,
         }
-        return self._directory.write(f"plugin-{self._starts}.json", json.dumps(whole).encode())
+        return self._directory.write(f"plugin-{self._starts}", marshal.dumps(whole))
 
     def _kept(self, number: int, data: bytes) -> Path:
         return self._directory.write(f"plugin-{self._starts}-{number}", data)
@@ -189,7 +190,7 @@ class Plans:
 
     def _files(self, entrance: Mapping[str, Any], files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
         """By path inside: the connector's files, and what starts it."""
-        own = {**files, ENTRANCE: Path(_entrance.__file__).read_bytes(), PLAN: json.dumps(entrance).encode()}
+        own = {**files, ENTRANCE: compiled(_entrance), PLAN: marshal.dumps(dict(entrance))}
         return {f"{folder}/{name}": data for name, data in own.items()}
 
     def _environment(self, home: str) -> dict[str, str]:

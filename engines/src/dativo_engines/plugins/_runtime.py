@@ -24,6 +24,7 @@ from dativo_engines.plugins._plan import ENTRANCE, PLAN, Plans, certificates
 from dativo_engines.plugins._process import PluginProcess, QuietLog
 from dativo_engines.plugins._system import seen_by_plugin
 from dativo_engines.sandbox import _launcher
+from dativo_engines.sandbox._compiled import compiled
 from dativo_engines.sandbox._limits import Limits, outside_user
 from dativo_engines.supervisor import find_program
 
@@ -128,7 +129,7 @@ class PluginSandbox(ConnectorRuntime):
                 plan, place = self._plans.in_own_system(limits, files)
             paths = {name: f"{place}/{name}" for name in files}
             entrance = [os.path.realpath(sys.executable), "-I", "-S", f"{place}/{ENTRANCE}", f"{place}/{PLAN}"]
-            launcher = [sys.executable, "-I", "-S", _launcher.__file__, str(plan)]
+            launcher = [sys.executable, "-I", "-S", str(self._directory.write("launcher.pyc", compiled(_launcher))), str(plan)]
             process = PluginProcess(
                 [*launcher, *entrance, self._program, *self._connector.arguments, *placed(arguments, paths)],
                 self._sandbox,

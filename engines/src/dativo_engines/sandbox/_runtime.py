@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -19,6 +19,7 @@ from dativo_engines._running import Exit
 from dativo_engines._runtime import ConnectorRuntime, placed
 from dativo_engines.sandbox import _launcher
 from dativo_engines.sandbox._bubblewrap import ISOLATION, find_bubblewrap, probe, setup_failure
+from dativo_engines.sandbox._compiled import compiled
 from dativo_engines.sandbox._images import Image, ImageInfo, ImageStore
 from dativo_engines.sandbox._limits import Limits, outside_user
 from dativo_engines.sandbox._platform import wanted_platform
@@ -103,7 +104,7 @@ class SandboxRuntime(ConnectorRuntime):
             self._tell(limits)
             plan = self._plan(image, program, limits, files)
             paths = {name: f"{FILES}/{name}" for name in files}
-            launcher = [sys.executable, "-I", "-S", _launcher.__file__, str(plan)]
+            launcher = [sys.executable, "-I", "-S", str(self._directory.write("launcher.pyc", compiled(_launcher))), str(plan)]
             process = SandboxedProcess(
                 [*launcher, *program.command, *self._connector.arguments, *placed(arguments, paths)],
                 limits,
@@ -150,7 +151,7 @@ class SandboxRuntime(ConnectorRuntime):
             "cpus": limits.processors,
             "user": self._user,
         }
-        return write(f"sandbox-{self._starts}.json", json.dumps(plan).encode())
+        return write(f"sandbox-{self._starts}", marshal.dumps(plan))
 
     def _tell(self, limits: Limits) -> None:
         if self._starts > 1:
