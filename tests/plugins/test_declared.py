@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from dativo_engines import SandboxFile, SandboxOptions
 from dativo_engines.plugins._hosts import Host, parse_hosts
+from dativo_engines.plugins._relay import leads_home
+from dativo_engines.plugins._system import seen_by_plugin
 from dativo_protocols import ConfigError
 
 from tests.plugins.conftest import Make
@@ -80,6 +83,46 @@ def test_a_declared_file_must_be_there(plugin: Make, tmp_path: Path) -> None:
         plugin("", sandbox=SandboxOptions(files=(SandboxFile(tmp_path / "nowhere"),))).run()
 
 
+@pytest.mark.parametrize("inner", ["code", "file", "link"])
+def test_nothing_that_it_reads_lies_in_what_it_may_change(plugin: Make, tmp_path: Path, inner: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "file").write_text("x")
+    (tmp_path / "link").symlink_to(out / "file")
+    declared = {
+        "code": (SandboxFile(tmp_path, writable=True),),
+        "file": (SandboxFile(out, writable=True), SandboxFile(out / "file")),
+        "link": (SandboxFile(out, writable=True), SandboxFile(tmp_path / "link")),
+    }
+    with pytest.raises(ConfigError, match="which the plugin may change"):
+        plugin("", sandbox=SandboxOptions(files=declared[inner])).run()
+
+
+def test_what_is_nobodys_business_is_empty_in_a_folder_that_is_declared(
+    plugin: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: Callable[..., None]
+) -> None:
+    project = tmp_path / "project"
+    (project / ".dativo").mkdir(parents=True)
+    (project / ".dativo" / "state.sqlite").write_text("x")
+    monkeypatch.chdir(project)
+    code = "import json, os, sys; print(json.dumps([os.listdir(path) for path in sys.argv[1:]]))"
+    made = plugin(code, sandbox=SandboxOptions(files=(SandboxFile(project),)))
+    assert made.run(str(project), str(project / ".dativo")).got == [[".dativo"], []]
+    without("bwrap")
+    made.run(str(project))
+    assert any(f"folder that it is given: `{project}/.dativo`" in line for _, line in made.log)
+
+
+def test_a_plugins_own_word_about_its_environment_shows_it_nothing_else(tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "pyvenv.cfg").write_text("home = /etc/nothing\n")
+    (environment / "bin" / "program").write_text("#!/bin/sh\n")
+    seen = {each.inside for each in seen_by_plugin(str(environment / "bin" / "program"), [], [])}
+    assert str(environment) in seen
+    assert "/etc" not in seen
+
+
 def test_only_declared_variables_are_handed_in(plugin: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "declared")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not")
@@ -130,6 +173,26 @@ def test_the_machines_network_is_shared_where_that_is_declared(plugin: Make) -> 
     made = plugin(TALK, sandbox=SandboxOptions(network="all"))
     assert made.run(f"127.0.0.1:{service.port}").got == ["heard hello"]
     assert ("warning", "`network: all`: the plugin shares this machine's network") in made.log
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "home"),
+    [
+        ("db.example", "127.0.0.1", True),
+        ("db.example", "::1", True),
+        ("db.example", "::ffff:127.0.0.1", True),
+        ("api.example", "169.254.169.254", True),
+        ("api.example", "fe80::1%eth0", True),
+        ("api.example", "0.0.0.0", True),
+        ("db.example", "10.1.2.3", False),
+        ("db.example", "2001:db8::5", False),
+        ("localhost", "127.0.0.1", False),
+        ("127.0.0.1", "127.0.0.1", False),
+        ("169.254.169.254", "169.254.169.254", False),
+    ],
+)
+def test_a_name_outside_cannot_lead_to_this_machine_itself(name: str, address: str, home: bool) -> None:
+    assert leads_home(name, address) == home
 
 
 def test_hosts_are_named_with_and_without_ports() -> None:

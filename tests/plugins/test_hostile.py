@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from dativo_engines import SandboxFile, SandboxOptions
 from dativo_engines.plugins import Means
+from dativo_engines.plugins._levels import SCOPED
 from dativo_engines.plugins._process import LOG_BYTES
 
 from tests.plugins.host import Service
@@ -109,6 +110,12 @@ def test_a_declared_host_is_no_way_to_others(attack: Callable[..., Answer], atta
 def test_a_declared_host_gives_it_nothing_else(name: str, attack: Callable[..., Answer]) -> None:
     """For it, the entrance has a descriptor and privileges."""
     assert "cannot " in attack(name, network=("localhost:1", "192.0.2.7:5432")).failure.message
+
+
+def test_the_machines_network_brings_no_sockets_of_the_machine(attack: Callable[..., Answer], strict: Means) -> None:
+    if strict.landlock < SCOPED:
+        pytest.skip("this kernel's Landlock does not know abstract sockets")
+    assert "cannot connect to" in attack("use_unix_sockets", network="all").failure.message
 
 
 def test_a_flood_of_logs_is_not_kept(tmp_path: Path, strict: Means) -> None:

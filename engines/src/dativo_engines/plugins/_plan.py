@@ -78,7 +78,7 @@ class Plans:
     def in_own_system(self, limits: Limits, files: Mapping[str, bytes]) -> tuple[Path, str]:
         """The launcher's plan for a plugin that `bwrap` confines, and the folder in which the plugin finds its files."""
         sandbox, paths = self._sandbox, [each.inside for each in self._seen]
-        hidden = hidden_below([*SYSTEM, *paths], self._nobodys_business())
+        hidden = self.hidden()
         arguments = bwrap_arguments(self._seen, hidden, limits.groups.mounts, sandbox.tmp_bytes)
         arguments += [] if sandbox.network == "all" else ["--unshare-net"]
         if self._hosts:
@@ -203,6 +203,10 @@ class Plans:
 
     def _writable(self) -> Iterable[str]:
         return (each.inside for each in self._seen if each.writable)
+
+    def hidden(self) -> list[str]:
+        """What lies in the folders that the plugin sees, and is not for it."""
+        return hidden_below([*SYSTEM, *(each.inside for each in self._seen)], self._nobodys_business())
 
     def _nobodys_business(self) -> list[Path]:
         """What a plugin must not see, even where it lies in a folder that it does see."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import encodings.idna  # noqa: F401  (resolving needs it, and may no longer be able to find it by then)
+import ipaddress
 import select
 import signal
 import socket
@@ -21,6 +22,41 @@ CONNECT_SECONDS = 30.0
 CONNECTIONS = 512
 
 Host = tuple[str, int]
+
+
+def connect(name: str, port: int) -> socket.socket:
+    """A connection to the host, by the first of its addresses that answers.
+
+    Raises:
+        OSError: None does, or its name leads to this machine itself: whoever answers for a name outside could have it lead there.
+    """
+    refusal = OSError(0, "it has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM):
+        if leads_home(name, str(address[0])):
+            refusal = OSError(0, f"the name leads to `{address[0]}`, which only the address itself or `localhost` can declare")
+            continue
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.settimeout(CONNECT_SECONDS)
+            made.connect(address)
+        except OSError as error:
+            made.close()
+            refusal = error
+        else:
+            return made
+    raise refusal
+
+
+def leads_home(name: str, address: str) -> bool:
+    """Whether a name that was declared leads to what only this machine reaches: its loopback, a cloud's metadata service."""
+    if name == "localhost":
+        return False
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(name)
+        return False
+    found = ipaddress.ip_address(address.partition("%")[0])
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
 
 
 class Flow:
@@ -90,7 +126,7 @@ class Relay:
     def _connect(self, inside: socket.socket, host: Host) -> None:
         outside = None
         try:
-            outside = socket.create_connection(host, CONNECT_SECONDS)
+            outside = connect(*host)
         except OSError as error:
             print(f"cannot connect to `{host[0]}:{host[1]}`: {error.strerror or error}", file=sys.stderr, flush=True)
         self._made.append((inside, outside))

@@ -103,7 +103,7 @@ class PluginSandbox(ConnectorRuntime):
             level=self.level,
             user=self._user,
         )
-        for line in self._remarks(found, has_hosts=bool(hosts)):
+        for line in self._remarks(found, hidden=self._plans.hidden(), has_hosts=bool(hosts)):
             self._log("warning", line)
 
     def start(
@@ -163,7 +163,7 @@ class PluginSandbox(ConnectorRuntime):
             accounting=sandbox.cpu_seconds is not None,
         )
 
-    def _remarks(self, found: Means, *, has_hosts: bool) -> Iterator[str]:
+    def _remarks(self, found: Means, *, hidden: Sequence[str], has_hosts: bool) -> Iterator[str]:
         """What the user should know about how it is confined."""
         if self.level != "strict":
             reasons = "; ".join(error.message for error in found.lacking("strict"))
@@ -172,6 +172,8 @@ class PluginSandbox(ConnectorRuntime):
             yield "`network: all`: the plugin shares this machine's network"
         elif has_hosts and self.level == "landlock":
             yield "the plugin can reach the declared ports of any host: only a network of its own holds the hosts"
+        if self.level == "landlock" and hidden:
+            yield f"the plugin can read what lies in a folder that it is given: {', '.join(f'`{path}`' for path in hidden)}"
         if self.level == "landlock" and found.landlock < SCOPED:
             yield f"version {found.landlock} of Landlock lets a plugin signal its user's other processes"
         if self._is_alone and self._user is None and os.geteuid() == 0:

@@ -42,7 +42,7 @@ class Seen:
     is_own: bool = False
 
 
-def seen_by_plugin(program: str, code: Sequence[Path], files: Iterable[tuple[Path, bool]]) -> list[Seen]:
+def seen_by_plugin(program: str, code: Sequence[Path], files: Sequence[tuple[Path, bool]]) -> list[Seen]:
     """What is seen besides the system, shallow paths first.
 
     Args:
@@ -51,7 +51,7 @@ def seen_by_plugin(program: str, code: Sequence[Path], files: Iterable[tuple[Pat
         files: What it declares, and whether that is writable.
 
     Raises:
-        ConfigError: Something of it does not exist, or cannot be handed in.
+        ConfigError: Something of it does not exist, or cannot be handed in, or lies in a folder that the plugin may change.
     """
     seen: dict[str, Seen] = {}
     for path in (*python_paths(), *_environment_of(program)):
@@ -61,6 +61,11 @@ def seen_by_plugin(program: str, code: Sequence[Path], files: Iterable[tuple[Pat
         seen.update({each.inside: each for each in _named(path, is_own=True) if not _is_below(each.source, seen)})
     for path, writable in files:
         _check(path, "files")
+        if writable and (inner := next((each for each in (*code, *(one for one, _ in files)) if _is_inside(each, path)), None)):
+            raise ConfigError(
+                f"`{inner}` lies in `{path}`, which the plugin may change",
+                hint="a plugin could put something else in its place: keep what it reads apart from what it writes",
+            )
         seen.update({each.inside: each for each in _named(path, writable=writable, is_own=True)})
     there = [each for each in seen.values() if each.writable or not _is_below(each.inside, SYSTEM)]
     return sorted(there, key=lambda each: (each.inside.count("/"), each.inside))
@@ -105,16 +110,21 @@ def _check(path: Path, key: str) -> None:
 
 
 def _environment_of(program: str) -> Iterator[Path]:
-    """The virtual environment that a program belongs to, and the Python that this was made from."""
+    """The virtual environment that a program belongs to, unless that is a folder of somebody's.
+
+    Who made the plugin may have made the file that says so: what else is named in there is not handed in.
+    """
     folder = Path(program).parent.parent
-    try:
-        lines = (folder / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return
-    yield folder
-    for key, _, value in (line.partition("=") for line in lines):
-        if key.strip() == "home" and os.path.isdir(value.strip()):
-            yield Path(value.strip()).parent
+    somebodys = (Path.cwd(), Path.home())
+    if (folder / "pyvenv.cfg").is_file() and not any(each.is_relative_to(folder) for each in somebodys):
+        yield folder
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether it lies below the folder, under either of its names."""
+    names = {os.path.abspath(path), os.path.realpath(path)}
+    places = {os.path.abspath(folder), os.path.realpath(folder)}
+    return bool(names - places) and any(_is_below(name, places) for name in names - places)
 
 
 def _is_below(path: str, places: Iterable[str]) -> bool:
