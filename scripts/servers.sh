@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs the database servers that tests start, where Debian's packages and the right to install them are at hand.
+# Installs the database servers and compilers that tests start, where Debian's packages and the right to install them are at hand.
 # Without them the tests that need them skip, and pytest's summary lists each one.
 set -euo pipefail
 
 packages=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
 command -v mariadbd >/dev/null || [[ -x /usr/sbin/mariadbd ]] || packages+=(mariadb-server)
+command -v g++ >/dev/null || packages+=(g++)
+command -v go >/dev/null || packages+=(golang-go)
 command -v softhsm2-util >/dev/null || packages+=(softhsm2)
 command -v strace >/dev/null || packages+=(strace)
 compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || packages+=(faketime)
