@@ -1,4 +1,5 @@
-"""Mutated lines through a decoder: `python protocols/tests/fuzz.py --lines 10000000`, with `--protocol airbyte` the other one.
+"""Mutated lines through a decoder: `python protocols/tests/fuzz.py --lines 10000000`, with `--protocol airbyte` the other one,
+with `--protocol arrow` frames (`protocols/tests/fuzz_arrow.py`).
 
 Good rows, each with a number of its own, stand between lines that are mutated at random: bytes flipped, cut out, doubled,
 swapped, lines spliced and cut. Checked in every round: no crash, no hang (a decoder takes at most a minute), every good row
@@ -21,9 +22,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 from dativo_protocols import AirbyteDecoder, Batch, DativoError, Rejects, SingerDecoder, State
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from protocols.tests.fuzz_arrow import run_frames
 
 ROUND = 20_000
 TIMEOUT_SECONDS = 60
@@ -265,7 +270,8 @@ def fuzz(lines: int, seed: int, fail: Callable[[str], None], protocol: str = "si
     """Rounds until so many lines were decoded."""
     total: Counter[str] = Counter()
     while total["lines"] < lines:
-        total += run_round(PROTOCOLS[protocol], seed, min(ROUND, max(100, lines - total["lines"])), fail)
+        count = min(ROUND, max(100, lines - total["lines"]))
+        total += run_frames(seed, count, fail) if protocol == "arrow" else run_round(PROTOCOLS[protocol], seed, count, fail)
         seed += 1
     return total
 
@@ -274,7 +280,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="singer")
+    parser.add_argument("--protocol", choices=[*sorted(PROTOCOLS), "arrow"], default="singer")
     options = parser.parse_args()
     failures: list[str] = []
 

@@ -9,7 +9,8 @@ import pytest
 
 from protocols.tests.transcripts import CASES, result_of, transcript
 
-NAMES = sorted(str(path.relative_to(CASES)).removesuffix(".jsonl") for path in CASES.rglob("*.jsonl"))
+TRANSCRIPTS = [path for path in CASES.rglob("*") if path.suffix in (".jsonl", ".bin")]
+NAMES = sorted(str(path.relative_to(CASES).with_suffix("")) for path in TRANSCRIPTS)
 
 
 @pytest.mark.parametrize("case", NAMES)

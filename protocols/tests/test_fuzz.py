@@ -14,3 +14,11 @@ def test_mutated_lines_crash_nothing_and_lose_no_good_row(protocol: str) -> None
     assert failures == []
     assert total["rejects"] > 10_000
     assert total["rows"] > 50_000
+
+
+def test_mutated_frames_crash_nothing_and_lose_no_good_row() -> None:
+    failures: list[str] = []
+    total = fuzz(6_000, 1, failures.append, "arrow")
+    assert failures == []
+    assert total["ended early"] > 100
+    assert total["rows"] > 5_000

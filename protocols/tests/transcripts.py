@@ -1,6 +1,7 @@
 """Transcripts of what connectors write (`protocols/conformance/<case>.jsonl`) and what each must give (`<case>.expected.json`).
 
-Cases in `protocols/conformance/airbyte/` are what Airbyte sources write, the others what Singer taps do.
+Cases in `protocols/conformance/airbyte/` are what Airbyte sources write, those in `arrow/` (`<case>.bin`) what programs of the
+Arrow protocol do, the others what Singer taps do.
 
 `python -m protocols.tests.transcripts` writes down what the decoder gives now; read the difference before you commit it.
 """
@@ -116,6 +117,8 @@ def readable(value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return [readable(item) for item in value]
+    if hasattr(value, "__arrow_c_schema__"):
+        return columns_of(value)
     if dataclasses.is_dataclass(value):
         return {field.name: readable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return plain(value)
@@ -185,7 +188,7 @@ def airbyte(fd: int, **options: Any) -> AirbyteDecoder:
 def result_of(case: str, pieces: Iterable[bytes], **options: Any) -> dict[str, Any]:
     """Decodes a transcript to its end, or to its error."""
     result = Result()
-    make = airbyte if case.startswith("airbyte/") else SingerDecoder
+    make = airbyte if case.startswith(("airbyte/", "arrow/")) else SingerDecoder
 
     def fail(error: DativoError) -> None:
         result.error = {"type": type(error).__name__, "message": error.message, "facts": error.facts}
@@ -207,11 +210,13 @@ def result_of(case: str, pieces: Iterable[bytes], **options: Any) -> dict[str, A
 
 def transcript(case: str) -> bytes:
     """Its bytes, with `{dir}` filled in."""
+    if case.startswith("arrow/"):
+        return (CASES / f"{case}.bin").read_bytes()
     return (CASES / f"{case}.jsonl").read_bytes().replace(b"{dir}", str(CASES).encode())
 
 
-def write_expectations() -> None:
-    for path in sorted(CASES.rglob("*.expected.json")):
+def write_expectations(folder: str = "") -> None:
+    for path in sorted((CASES / folder).rglob("*.expected.json")):
         expected = json.loads(path.read_text())
         case = str(path.relative_to(CASES)).removesuffix(".expected.json")
         result = result_of(case, [transcript(case)], **expected["options"])

@@ -11,6 +11,8 @@
 //! 5. [`BatchBuilder::finish`] hands over a batch of rows and a batch of rejected records, and can be filled again.
 //!    [`unify()`] gives batches of one stream that differ only in the optional columns the same schema.
 //!
+//! Rows that come as Arrow IPC streams ([`frame`]) have their types already; [`canonical`] makes them those that targets take.
+//!
 //! Records without an envelope (JSON lines files) go through [`BatchBuilder::push_line`]. [`encode_json_lines`] is the way back,
 //! and [`arrow_json_schema()`] says what it writes.
 //!
@@ -22,6 +24,7 @@ pub mod airbyte;
 mod arrow_json_schema;
 mod batch;
 mod c_names;
+pub mod canonical;
 mod columns;
 mod encode;
 pub mod frame;
@@ -32,8 +35,8 @@ mod optional;
 mod plan;
 mod rejects;
 
-pub mod singer;
 pub mod scalar;
+pub mod singer;
 mod stamps;
 mod stream_id;
 mod temporal;
@@ -48,7 +51,7 @@ pub use lines::{
 };
 pub use plan::{Extra, Metadata, Nested, OnBadValue, PlanOptions, SchemaError, StreamPlan};
 pub use rejects::{RejectsBuilder, rejects_schema};
-pub use stamps::{Moment, Stamps};
+pub use stamps::{Moment, Stamps, announced, with_extracted_at};
 pub use stream_id::StreamId;
 pub use unify::{ROLE_KEY, unify};
 

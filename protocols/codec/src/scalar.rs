@@ -61,7 +61,10 @@ mod tests {
     fn values_follow_the_rules_of_columns() {
         assert_eq!(parse_date(b"2024-02-29"), Ok(19_782));
         assert_eq!(parse_timestamp(b"1970-01-01T01:00:00+01:00"), Ok((0, true)));
-        assert_eq!(parse_timestamp(b"1970-01-01 00:00:01"), Ok((1_000_000, false)));
+        assert_eq!(
+            parse_timestamp(b"1970-01-01 00:00:01"),
+            Ok((1_000_000, false))
+        );
         assert_eq!(parse_time(b"00:00:01"), Ok(1_000_000));
         assert_eq!(parse_decimal(b"1.5", 10, 2), Ok(150));
         assert_eq!(parse_integer(b"1e3"), Ok(1000));

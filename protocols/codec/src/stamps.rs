@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
-use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
 use crate::columns::Fixed;
 use crate::json::{Cursor, Number};
@@ -45,20 +45,21 @@ impl Moment {
                 let text = at.string().ok()?;
                 Some(parse_timestamp(text.text(&mut scratch).ok()?).ok()?.micros)
             }
-            Self::Millis(range) => {
-                let digits = &line[range.clone()];
-                if digits.len() == 13 && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit)
-                {
-                    // Any moment from 2001 to 2286, as every connector writes it.
-                    let fold = |millis, digit: &u8| millis * 10 + i64::from(digit - b'0');
-                    return Some(digits.iter().fold(0, fold) * 1000);
-                }
-                let scaled = Number::parse(digits)?.to_decimal(19, 3).ok()?;
-                let micros = i64::try_from(scaled).ok()?;
-                is_in_range(micros).then_some(micros)
-            }
+            Self::Millis(range) => micros_of_millis(&line[range.clone()]),
         }
     }
+}
+
+/// Microseconds since 1970 of a number of milliseconds; `None` for what a `date-time` column would not take.
+pub(crate) fn micros_of_millis(digits: &[u8]) -> Option<i64> {
+    if digits.len() == 13 && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit) {
+        // Any moment from 2001 to 2286, as every connector writes it.
+        let fold = |millis, digit: &u8| millis * 10 + i64::from(digit - b'0');
+        return Some(digits.iter().fold(0, fold) * 1000);
+    }
+    let scaled = Number::parse(digits)?.to_decimal(19, 3).ok()?;
+    let micros = i64::try_from(scaled).ok()?;
+    is_in_range(micros).then_some(micros)
 }
 
 /// The columns of one batch that hold stamps; only those that are wanted.
@@ -156,4 +157,24 @@ fn version_field() -> FieldRef {
 fn field(name: &str, role: &str, kind: DataType) -> FieldRef {
     let metadata = [(ROLE_KEY.to_owned(), role.to_owned())];
     Arc::new(Field::new(name, kind, true).with_metadata(metadata.into()))
+}
+
+/// The batch with `_dativo_extracted_at`, the same moment in all rows, or null.
+pub fn with_extracted_at(batch: &RecordBatch, micros: Option<i64>) -> RecordBatch {
+    let rows = batch.num_rows();
+    let array = match micros {
+        Some(micros) => TimestampMicrosecondArray::from_value(micros, rows),
+        None => TimestampMicrosecondArray::new_null(rows),
+    };
+    let mut columns = batch.columns().to_vec();
+    columns.push(Arc::new(array.with_timezone(ZONE)));
+    RecordBatch::try_new(announced(batch.schema_ref()), columns)
+        .expect("the column follows the schema")
+}
+
+/// The schema with `_dativo_extracted_at`.
+pub fn announced(schema: &SchemaRef) -> SchemaRef {
+    let mut fields = schema.fields().to_vec();
+    fields.push(extracted_at_field());
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }

@@ -240,11 +240,7 @@ fn choices(
                 ("fail", OnBadValue::Fail),
             ],
         )?,
-        nested: choice(
-            "nested",
-            nested,
-            &[("json", Nested::Json), ("struct", Nested::Struct)],
-        )?,
+        nested: nested_choice(nested)?,
         extra: choice(
             "extra",
             extra,
@@ -257,6 +253,14 @@ fn choices(
         types: mapping(types, id, |names| mapping(Some(names.cast()?), text, text))?,
         ..Options::default()
     })
+}
+
+pub fn nested_choice(given: &str) -> PyResult<Nested> {
+    choice(
+        "nested",
+        given,
+        &[("json", Nested::Json), ("struct", Nested::Struct)],
+    )
 }
 
 /// The columns beside those of the record, by what they hold.

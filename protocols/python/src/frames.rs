@@ -9,13 +9,14 @@ use dativo_codec::frame::{self, EncodedFrame, FrameKind};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3_arrow::{PyRecordBatch, PySchema};
+use pyo3_arrow::PySchema;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::arrow::ArrowSchema;
 use crate::decoder::{borrowed, choice};
 use crate::errors;
+use crate::given::GivenBatch;
 
 /// How many parts one system call takes.
 const PARTS: usize = 1024;
@@ -25,7 +26,7 @@ const PARTS: usize = 1024;
 pub fn encode_arrow_frame<'py>(
     py: Python<'py>,
     stream: (String, Option<String>),
-    data: PyRecordBatch,
+    data: GivenBatch,
     kind: &str,
     emitted_at: Option<i64>,
 ) -> PyResult<Bound<'py, PyBytes>> {
@@ -47,7 +48,7 @@ pub fn write_arrow_frame(
     py: Python<'_>,
     fd: RawFd,
     stream: (String, Option<String>),
-    data: PyRecordBatch,
+    data: GivenBatch,
     kind: &str,
     emitted_at: Option<i64>,
 ) -> PyResult<usize> {
@@ -97,7 +98,7 @@ fn write(
 fn encoded(
     py: Python<'_>,
     (name, namespace): (String, Option<String>),
-    data: PyRecordBatch,
+    data: GivenBatch,
     kind: &str,
     emitted_at: Option<i64>,
 ) -> PyResult<EncodedFrame> {
@@ -107,7 +108,7 @@ fn encoded(
         &[("batch", FrameKind::Batch), ("rejects", FrameKind::Rejects)],
     )?;
     let stream = StreamId::new(name, namespace.as_deref());
-    let batch = data.into_inner();
+    let batch = data.0;
     py.detach(|| frame::encode_frame(&stream, &batch, kind, emitted_at))
         .map_err(errors::type_error)
 }

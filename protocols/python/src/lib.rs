@@ -2,11 +2,14 @@
 
 mod allocator;
 mod arrow;
+mod canonical;
 mod decoder;
 mod errors;
 mod frames;
+mod given;
 mod lines;
 mod messages;
+mod panics;
 mod states;
 
 use pyo3::prelude::*;
@@ -18,11 +21,14 @@ mod _codec {
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::allocator::share_one_heap();
+        crate::panics::hush_guarded();
         Ok(())
     }
 
     #[pymodule_export]
     use crate::arrow::{ArrowBatch, ArrowSchema};
+    #[pymodule_export]
+    use crate::canonical::{arrow_json_schema, canonical_batch, canonical_schema};
     #[pymodule_export]
     use crate::decoder::{AirbyteDecoder, SingerDecoder};
     #[pymodule_export]

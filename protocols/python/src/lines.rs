@@ -10,11 +10,12 @@ use dativo_stream::{Decoder, Event, Options};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3_arrow::{PyRecordBatch, PySchema};
+use pyo3_arrow::PySchema;
 
 use crate::arrow::ArrowBatch;
 use crate::decoder::Closable;
 use crate::errors;
+use crate::given::GivenBatch;
 
 #[pyclass(frozen, module = "dativo_protocols._codec")]
 pub struct JsonLinesDecoder(Closable);
@@ -67,11 +68,8 @@ pub fn decode_json_lines(
 }
 
 #[pyfunction]
-pub fn encode_json_lines<'py>(
-    py: Python<'py>,
-    batch: PyRecordBatch,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let batch = batch.into_inner();
+pub fn encode_json_lines<'py>(py: Python<'py>, batch: GivenBatch) -> PyResult<Bound<'py, PyBytes>> {
+    let batch = batch.0;
     let mut lines = Vec::new();
     py.detach(|| dativo_codec::encode_json_lines(&batch, &mut lines))
         .map_err(errors::type_error)?;

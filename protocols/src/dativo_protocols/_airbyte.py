@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dativo_protocols._codec import ArrowSchema, decode_arrow_schema
 from dativo_protocols._messages import Catalog, CatalogStream, Control, Spec, StreamId
 from dativo_protocols.errors import ConnectorError
 
@@ -47,7 +48,20 @@ def _stream(stream: Any, place: int) -> CatalogStream:
         cursor=(cursor,) if cursor else (),
         replication_methods=tuple(METHODS[mode] for mode in modes if mode in METHODS),
         raw=stream,
+        data=_arrow_schema(stream.get("arrow_schema"), place),
     )
+
+
+def _arrow_schema(text: Any, place: int) -> ArrowSchema | None:
+    if text is None:
+        return None
+    where = f"CATALOG message: `catalog.streams[{place}].arrow_schema`"
+    if not isinstance(text, str):
+        raise ConnectorError(f"{where} is not a string")
+    try:
+        return decode_arrow_schema(text)
+    except ValueError as error:
+        raise ConnectorError(f"{where}: {str(error).removeprefix('`arrow_schema`: ')}") from None
 
 
 def _path(path: Any) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from dativo_protocols._messages import ArrowArrayExportable, ArrowSchemaExportable, Control, Message, StreamId
 
@@ -12,6 +12,9 @@ __all__ = [
     "ArrowSchema",
     "JsonLinesDecoder",
     "SingerDecoder",
+    "arrow_json_schema",
+    "canonical_batch",
+    "canonical_schema",
     "decode_arrow_schema",
     "decode_json_lines",
     "encode_arrow_frame",
@@ -139,6 +142,13 @@ class AirbyteDecoder:
     may come later. A CONTROL can be had before that: `next_control`. Changes that the source says it made to a record
     (`meta.changes`) are in `_dativo_changes`, its file reference is in `_dativo_extra` as `_airbyte_file_reference`.
 
+    BATCH and REJECTS frames (docs/arrow-protocol.md) are decoded like RECORD lines, with the same order, counts and bounds;
+    their batches have canonical types (`canonical_batch`), without a copy where they had them. A frame whose schema is not
+    that of the one before has a new `Schema` before its batch. What a stream that sent nothing is announced with is the
+    `arrow_schema` of its catalog entry, if any. `types` and `fields` hold for frames too; a type that a column cannot have is
+    a ConfigError, a value that would be changed a ContractError, whatever `on_bad_value` says. The key must be among a
+    frame's columns.
+
     Args:
         fd: As in `SingerDecoder`.
         catalog: The ConfiguredAirbyteCatalog as handed to the source. None or empty where it is not to read: a RECORD is an
@@ -177,10 +187,13 @@ class AirbyteDecoder:
 
         Raises:
             StopIteration: The input ended well, and everything was given. Whether the source is done, its exit status says.
-            ConnectorError: The input breaks the protocol, ends in the middle of a line, has a RECORD of a stream that is not
-                in the catalog, or a state whose `sourceStats` do not agree with the records that came; or the decoder was
-                closed before its end. Raised once, after all messages before that place. Facts: `stream`, `line`.
-            ContractError: A bad value or record, and `on_bad_value` is `fail`. Facts: `stream`, `line`, `column`.
+            ConnectorError: The input breaks the protocol, ends in the middle of a line, has a RECORD of a stream that is
+                not in the catalog, or a state whose `sourceStats` do not agree with the records that came; a frame is cut,
+                is no Arrow IPC stream, or has not the rows that its header says; or the decoder was closed before its end.
+                Raised once, after all messages before that place. Facts: `stream`, `line`.
+            ContractError: A bad value or record, and `on_bad_value` is `fail`; or a value of a frame that would be changed.
+                Facts: `stream`, `line`, `column`.
+            ConfigError: `types` name a type that a frame's column cannot have. Facts: `stream`, `line`, `column`.
         """
 
     def next_control(self) -> Control | None:
@@ -321,4 +334,34 @@ def decode_arrow_schema(text: str) -> ArrowSchema:
 
     Raises:
         ValueError: It is no base64, or no schema message.
+    """
+
+def canonical_batch(batch: ArrowArrayExportable, *, nested: Literal["json", "struct"] = "json") -> ArrowBatch:
+    """The batch with the types that targets take, without loss; columns that have them already are not copied.
+
+    Columns keep their names and order, but for those that are named like Dativo's own (`_dativo_extra` and the like), which get a
+    `_` at their end. Types: the table in docs/types.md. Metadata is dropped, but for the mark of JSON text.
+
+    Args:
+        nested: What lists, structs and maps become: `json` text, exact, or `struct` (and lists of them).
+
+    Raises:
+        ContractError: A value would be changed, such as a nanosecond that is no whole microsecond, a type has no form
+            without loss, or a column has more than 2 GiB of text. Facts: `column`.
+        ConnectorError: Two columns have one name. Facts: `column`.
+        ValueError: There is no such `nested`.
+    """
+
+def canonical_schema(schema: ArrowSchemaExportable, *, nested: Literal["json", "struct"] = "json") -> ArrowSchema:
+    """The schema of what `canonical_batch` makes of batches of this one.
+
+    Raises:
+        ContractError: A type has no form without loss. Facts: `column`.
+        ConnectorError: Two columns have one name. Facts: `column`.
+        ValueError: There is no such `nested`.
+    """
+
+def arrow_json_schema(schema: ArrowSchemaExportable) -> dict[str, Any]:
+    """A JSON Schema for rows of an Arrow schema, as Airbyte catalogs have it; the decoders make the same columns of it,
+    as near as JSON Schema can say them. What has no JSON form has a schema that allows everything.
     """

@@ -413,11 +413,13 @@ impl Assembler {
         self.ready.push_back((event, bytes));
     }
 
-    /// Holds as much of the budget as what is here takes.
+    /// Holds as much of the budget as what is here takes; nothing for a lone state that must wait, else a message larger than the
+    /// budget, which passes alone, would wait for it.
     fn settle(&mut self) {
+        let rows = self.pending_bytes + self.ready_bytes;
         let candidate = self.candidate.as_ref().map_or(0, Vec::len);
         self.permit
-            .set(self.pending_bytes + self.ready_bytes + candidate);
+            .set(if rows == 0 { 0 } else { rows + candidate });
     }
 }
 

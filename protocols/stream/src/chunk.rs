@@ -37,9 +37,10 @@ impl Pool {
         reused.unwrap_or_else(|| Vec::with_capacity(self.capacity))
     }
 
-    /// Keeps a buffer for later, unless it grew: a very long line must not hold its memory for the rest of the run.
+    /// Keeps a buffer for later, unless it grew, for a very long line must not hold its memory for the rest of the run, or was never
+    /// one of these.
     fn give_back(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > self.capacity * 2 {
+        if buffer.capacity() > self.capacity * 2 || buffer.capacity() < self.capacity {
             return;
         }
         buffer.clear();
@@ -50,11 +51,12 @@ impl Pool {
     }
 }
 
-/// Complete lines, and the bytes of the budget they hold. Shared by the tasks made from it.
+/// Complete lines, or a frame, and the bytes of the budget they hold. Shared by the tasks made from it.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     pool: Arc<Pool>,
+    is_frame: bool,
     _permit: Permit,
 }
 
@@ -63,8 +65,25 @@ impl Chunk {
         Self {
             bytes,
             pool,
+            is_frame: false,
             _permit: permit,
         }
+    }
+
+    /// A frame alone, which whoever decodes it takes as it is.
+    pub(crate) fn frame(bytes: Vec<u8>, pool: Arc<Pool>, permit: Permit) -> Self {
+        Self {
+            bytes,
+            pool,
+            is_frame: true,
+            _permit: permit,
+        }
+    }
+
+    /// The bytes of a frame that is alone, if nobody else has it; the chunk still holds their budget.
+    pub(crate) fn take(this: &mut Arc<Self>) -> Option<Vec<u8>> {
+        let chunk = Arc::get_mut(this).filter(|chunk| chunk.is_frame)?;
+        Some(std::mem::take(&mut chunk.bytes))
     }
 }
 

@@ -103,6 +103,7 @@ struct Limits {
     on_bad_value: OnBadValue,
     budget: usize,
     chunk: usize,
+    record: usize,
 }
 
 enum Ended {
@@ -174,6 +175,7 @@ impl Decoder {
             on_bad_value: options.on_bad_value,
             budget: options.memory_budget_bytes,
             chunk: options.chunk_bytes(),
+            record: options.max_record_bytes,
         };
         Self::start::<P>(limits, stateful, move |shared, outlet| {
             Sequencer::new(options, registry, protocol, shared, outlet).run(Source::Descriptor(fd));
@@ -197,6 +199,7 @@ impl Decoder {
             on_bad_value: OnBadValue::Quarantine,
             budget: options.memory_budget_bytes,
             chunk: options.chunk_bytes(),
+            record: options.max_record_bytes,
         };
         // Bare records have no messages around them: any protocol does.
         Self::start::<Singer>(limits, HashSet::new(), move |shared, outlet| {
@@ -215,6 +218,7 @@ impl Decoder {
             on_bad_value,
             budget,
             chunk,
+            record,
         } = limits;
         let budget = Budget::new(budget);
         let stop = Arc::new(Stop::new()?);
@@ -243,7 +247,8 @@ impl Decoder {
         };
         for number in 0..threads {
             let tasks = tasks.clone();
-            let mut worker = Worker::<P>::new(Arc::clone(&budget), Arc::clone(&stop), on_bad_value);
+            let mut worker =
+                Worker::<P>::new(Arc::clone(&budget), Arc::clone(&stop), on_bad_value, record);
             let thread = Builder::new().name(format!("dativo-decode-{number}"));
             decoder
                 .threads
@@ -410,11 +415,18 @@ impl Decoder {
         Ok(true)
     }
 
+    /// Drops what the threads have made, so that none of them waits to hand over more.
+    fn let_go(&mut self) {
+        self.parts = None;
+        if let Some(items) = self.items.take() {
+            items.try_iter().for_each(drop);
+        }
+    }
+
     /// Keeps a failure until everything before it was given out, and ends the threads.
     fn fail(&mut self, failure: Failure) -> Result<(), Failure> {
         self.closer.close();
-        self.items = None;
-        self.parts = None;
+        self.let_go();
         self.ended = Some(Ended::Badly);
         self.failure = Some(failure);
         self.assembler.flush().map_err(bug)
@@ -424,8 +436,7 @@ impl Decoder {
 impl Drop for Decoder {
     fn drop(&mut self) {
         self.closer.close();
-        self.items = None;
-        self.parts = None;
+        self.let_go();
         for thread in self.threads.drain(..) {
             // Threads catch their panics.
             let _ = thread.join();

@@ -1,5 +1,7 @@
 //! What ends a stream before its end.
 
+use dativo_codec::canonical::CanonicalError;
+
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -60,6 +62,32 @@ impl Failure {
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_default();
         Self::new(FailureKind::Bug, format!("the decoder panicked: {text}"))
+    }
+
+    /// What Arrow data fail with that have no canonical form.
+    pub fn uncanonical(error: CanonicalError) -> Self {
+        let message = error.to_string();
+        match error {
+            CanonicalError::Lossy { column, hint, .. } => Self {
+                column: Some(column),
+                hint,
+                ..Self::new(FailureKind::Contract, message)
+            },
+            CanonicalError::TooLarge(column) => Self {
+                column: Some(column),
+                hint: Some("send fewer rows in a batch".to_owned()),
+                ..Self::new(FailureKind::Contract, message)
+            },
+            CanonicalError::Impossible { column, .. } => Self {
+                column: Some(column),
+                ..Self::new(FailureKind::Config, message)
+            },
+            CanonicalError::DuplicateColumn(column) => Self {
+                column: Some(column),
+                ..Self::protocol(message)
+            },
+            CanonicalError::Broken(_) => Self::protocol(message),
+        }
     }
 
     pub(crate) fn at(mut self, line: u64) -> Self {

@@ -1,6 +1,7 @@
-//! Bytes from a descriptor or a reader, cut into chunks of whole lines.
+//! Bytes from a descriptor or a reader, cut into chunks of whole lines; and, where a line says so, so many bytes as they are.
 
 use std::io::{self, PipeReader, PipeWriter, Read};
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,13 @@ const LINGER: Duration = Duration::from_millis(50);
 /// A source that writes line by line would wake the reader for each: after a read smaller than this, it rests for `NAP`.
 const SMALL_READ: usize = 4096;
 const NAP: Duration = Duration::from_millis(2);
+/// Behind a large frame there is likely another one. So little is read then before its header is looked at, so that nearly all of the
+/// frame goes straight to its place.
+const HEAD: usize = 64 << 10;
+/// A frame is large from so many bytes on.
+const LARGE: usize = 4 * HEAD;
+/// Frames start at addresses that are multiples of this, as Arrow recommends for its buffers.
+const ALIGNMENT: usize = 64;
 
 /// Ends all waiting of one decoder, from any thread, once and for all.
 #[derive(Debug)]
@@ -104,6 +112,24 @@ pub(crate) enum Piece {
     Stopped,
 }
 
+/// A frame whose bytes are not all there yet.
+pub(crate) struct Unfinished {
+    bytes: Vec<u8>,
+    /// Where it will be in `bytes`.
+    at: Range<usize>,
+}
+
+/// What became of a frame.
+#[derive(Debug)]
+pub(crate) enum Finished {
+    /// A chunk, and where the frame is in it.
+    Whole(Chunk, Range<usize>),
+    /// The input ended behind so many of its bytes.
+    Cut(usize),
+    /// Somebody closed the decoder.
+    Stopped,
+}
+
 /// Where bytes come from.
 pub(crate) enum Source {
     /// A pipe, socket or file that may be silent for any time.
@@ -136,6 +162,8 @@ pub(crate) struct Input {
     permit: Option<Permit>,
     /// So many bytes at the start of `buffer` are known to hold no newline.
     scanned: usize,
+    /// A large frame has just been read.
+    ahead: bool,
     ended: bool,
 }
 
@@ -164,6 +192,7 @@ impl Input {
             buffer: Vec::new(),
             permit: None,
             scanned: 0,
+            ahead: false,
             ended: false,
         }
     }
@@ -172,6 +201,10 @@ impl Input {
     pub(crate) fn next(&mut self, on_wait: &dyn Fn()) -> io::Result<Piece> {
         let mut since: Option<Instant> = None;
         let mut small = false;
+        let ahead = std::mem::take(&mut self.ahead);
+        if ahead && let Some(end) = memchr::memrchr(b'\n', &self.buffer) {
+            return Ok(self.hand_over(end + 1));
+        }
         loop {
             if self.stop.is_stopped() {
                 return Ok(Piece::Stopped);
@@ -200,7 +233,7 @@ impl Input {
                 }
                 Waited::Ready => {}
             }
-            let read = match self.source.read(&mut self.buffer) {
+            let read = match self.read(ahead) {
                 Ok(read) => read,
                 Err(error)
                     if matches!(
@@ -215,16 +248,86 @@ impl Input {
             self.gauge.runs();
             self.gauge.bytes.fetch_add(read as u64, Ordering::Relaxed);
             self.ended = read == 0;
-            small = read < SMALL_READ;
+            small = read < SMALL_READ && !ahead;
             let since = *since.get_or_insert_with(Instant::now);
             let full = self.buffer.len() == self.buffer.capacity();
-            if full || self.ended || since.elapsed() >= LINGER {
+            if full || ahead || self.ended || since.elapsed() >= LINGER {
                 match memchr::memrchr(b'\n', &self.buffer[self.scanned..]) {
                     Some(end) => return Ok(self.hand_over(self.scanned + end + 1)),
                     None => self.scanned = self.buffer.len(),
                 }
             }
         }
+    }
+
+    /// Reads what there is; only a little while a frame is expected.
+    fn read(&mut self, ahead: bool) -> io::Result<usize> {
+        if !ahead {
+            return self.source.read(&mut self.buffer);
+        }
+        let mut head = Vec::with_capacity(HEAD);
+        let read = self.source.read(&mut head)?;
+        self.buffer.extend_from_slice(&head);
+        Ok(read)
+    }
+
+    /// A frame of `length` bytes, which begins with `start`, the rest of the last chunk. Whoever has that chunk drops it before he
+    /// waits for the frame: the budget may be too small for both.
+    pub(crate) fn begin_frame(&mut self, length: usize, start: &[u8]) -> Unfinished {
+        let mut bytes: Vec<u8> = Vec::with_capacity(length + ALIGNMENT);
+        let pad = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        bytes.resize(pad, 0);
+        bytes.extend_from_slice(start);
+        let more = self.buffer.len().min(length - start.len());
+        bytes.extend_from_slice(&self.buffer[..more]);
+        self.buffer.drain(..more);
+        self.scanned = 0;
+        let at = pad..pad + length;
+        Unfinished { bytes, at }
+    }
+
+    /// Reads the rest of a frame; blocks. `on_wait` as in [`Self::next`].
+    pub(crate) fn finish_frame(
+        &mut self,
+        frame: Unfinished,
+        on_wait: &dyn Fn(),
+    ) -> io::Result<Finished> {
+        let Unfinished { mut bytes, at } = frame;
+        self.gauge.runs();
+        let Some(permit) = self.budget.acquire(2 * at.len(), on_wait) else {
+            return Ok(Finished::Stopped);
+        };
+        while bytes.len() < at.end {
+            if self.ended {
+                return Ok(Finished::Cut(bytes.len() - at.start));
+            }
+            if matches!(self.wait(None, false)?, Waited::Stopped) || self.stop.is_stopped() {
+                return Ok(Finished::Stopped);
+            }
+            let read = match self.source.read(&mut bytes) {
+                Ok(read) => read,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                    ) =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.gauge.runs();
+            self.gauge.bytes.fetch_add(read as u64, Ordering::Relaxed);
+            self.ended = read == 0;
+        }
+        // A buffer may have more room than was asked for: what was read into it comes next.
+        self.buffer.extend_from_slice(&bytes[at.end..]);
+        bytes.truncate(at.end);
+        self.ahead = at.len() >= LARGE;
+        Ok(Finished::Whole(
+            Chunk::frame(bytes, Arc::clone(&self.pool), permit),
+            at,
+        ))
     }
 
     /// A buffer with room to read into, and the budget for it. A line longer than a chunk makes the buffer grow twofold, so that
@@ -419,6 +522,72 @@ mod tests {
             panic!("{end:?}");
         };
         assert!(beginning.starts_with(b"xxx"));
+    }
+
+    /// A header, here its length in digits, and so many bytes.
+    fn framed(payload: &[u8]) -> Vec<u8> {
+        [payload.len().to_string().as_bytes(), b"\n", payload].concat()
+    }
+
+    /// Payloads of an input that has nothing but frames; those within a chunk and those that are not.
+    fn frames(mut input: Input) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        loop {
+            let Piece::Lines { chunk, .. } = input.next(&|| {}).unwrap() else {
+                return found;
+            };
+            let mut rest = &chunk[..];
+            while let Some(end) = memchr::memchr(b'\n', rest) {
+                let length: usize = str::from_utf8(&rest[..end]).unwrap().parse().unwrap();
+                rest = &rest[end + 1..];
+                if length <= rest.len() {
+                    found.push(rest[..length].to_vec());
+                    rest = &rest[length..];
+                    continue;
+                }
+                let begun = input.begin_frame(length, rest);
+                let Finished::Whole(chunk, at) = input.finish_frame(begun, &|| {}).unwrap() else {
+                    panic!("no frame");
+                };
+                assert_eq!(chunk[at.clone()].as_ptr().addr() % ALIGNMENT, 0);
+                found.push(chunk[at].to_vec());
+                rest = &[];
+            }
+        }
+    }
+
+    #[test]
+    fn frames_are_all_their_bytes_whatever_these_are() {
+        for size in [0, 1, 63, 1000, 70_000, 300_000, 1_000_000] {
+            let payloads: Vec<Vec<u8>> = (0..12)
+                .map(|round| (0..size + round).map(|i| (i % 11 + round) as u8).collect())
+                .collect();
+            let text: Vec<u8> = payloads
+                .iter()
+                .flat_map(|payload| framed(payload))
+                .collect();
+            let reader = Source::Reader(Box::new(io::Cursor::new(text.clone())));
+            assert_eq!(frames(input(reader, 1 << 16, 1 << 20).0), payloads);
+            let (mut writer, input, _) = piped(1 << 16, 1 << 20);
+            let thread = thread::spawn(move || {
+                for piece in text.chunks(50_021) {
+                    writer.write_all(piece).unwrap();
+                }
+            });
+            assert_eq!(frames(input), payloads);
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_frame_that_does_not_come_whole_says_how_much_came() {
+        let (mut writer, mut input, _) = piped(1 << 16, 1000);
+        writer.write_all(b"header\nabc").unwrap();
+        drop(writer);
+        assert!(matches!(input.next(&|| {}).unwrap(), Piece::Lines { .. }));
+        let begun = input.begin_frame(10, b"");
+        let finished = input.finish_frame(begun, &|| {}).unwrap();
+        assert!(matches!(finished, Finished::Cut(3)), "{finished:?}");
     }
 
     #[test]

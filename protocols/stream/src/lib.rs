@@ -1,7 +1,7 @@
 //! A byte stream of messages to ordered batches and states.
 //!
 //! ```text
-//! fd ── input thread: chunks of whole lines, RECORDs in runs, everything else where it stands (input, sequencer)
+//! fd ── input thread: chunks of whole lines, or frames; RECORDs in runs, all else where it stands (input, sequencer)
 //!         │ tasks                      │ items, in order
 //!       decoder threads (work) ─ parts ┴► consumer, in `Decoder::next`: joins small batches, keeps states barriers (assembler)
 //! ```
@@ -16,6 +16,7 @@ mod configs;
 mod decoder;
 mod event;
 mod failure;
+mod frames;
 mod input;
 mod noise;
 mod options;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use dativo_codec::frame::FrameHeader;
 use dativo_codec::{
     LineKind, MessageKind, RecordFormat, SchemaError, StreamId, StreamPlan, classify,
 };
@@ -13,7 +14,7 @@ use crate::budget::{Budget, Permit};
 use crate::chunk::{Chunk, Pool};
 use crate::event::{Event, Level};
 use crate::failure::{Failure, FailureKind};
-use crate::input::{Gauge, Input, Piece, Source, Stop};
+use crate::input::{Finished, Gauge, Input, Piece, Source, Stop};
 use crate::noise::Noise;
 use crate::options::Options;
 use crate::prefix::stream_in;
@@ -83,14 +84,17 @@ pub(crate) trait Protocol: Sized + Send + 'static {
     /// Takes note of a RECORD line, before it is decoded.
     fn record(&mut self, core: &Core, line: &[u8]) -> Result<(), Halt>;
 
-    /// Handles any other message.
+    /// Handles any other message; gives what follows its line where that is no line but a frame.
     fn message(
         &mut self,
         core: &mut Core,
         kind: Self::Kind,
         line: Line<'_>,
         run: &mut Run,
-    ) -> Result<(), Halt>;
+    ) -> Result<Option<Box<FrameHeader>>, Halt>;
+
+    /// Handles the frame of a header that [`Self::message`] gave.
+    fn frame(&mut self, core: &Core, frame: Frame) -> Result<(), Halt>;
 
     /// The bytes of the last state of a run.
     fn state(&self, chunk: &Chunk, state: &PendingState) -> Vec<u8>;
@@ -100,6 +104,14 @@ pub(crate) trait Protocol: Sized + Send + 'static {
 
     /// A record of a stream that has no plan.
     fn unknown_stream(stream: &StreamId, line: u64) -> Failure;
+}
+
+/// The bytes that a header announced.
+pub(crate) struct Frame {
+    pub(crate) header: Box<FrameHeader>,
+    pub(crate) chunk: Arc<Chunk>,
+    /// Where they are in the chunk.
+    pub(crate) at: Range<usize>,
 }
 
 /// A line of a chunk that is a message.
@@ -256,10 +268,13 @@ impl<P: Protocol> Sequencer<P> {
             .input(source, gauge, core.options.max_record_bytes);
         loop {
             let piece = input.next(&|| self.core.outlet.pressure());
-            match piece.map_err(|error| {
-                Failure::protocol(format!("reading the connector's output failed: {error}"))
-            })? {
-                Piece::Lines { chunk, cut } => self.sequence(&Arc::new(chunk), cut)?,
+            match piece.map_err(unreadable)? {
+                Piece::Lines { chunk, cut } => {
+                    let chunk = Arc::new(chunk);
+                    if let Some((header, start)) = self.sequence(&chunk, cut)? {
+                        self.await_frame(&mut input, header, chunk, start)?;
+                    }
+                }
                 Piece::TooLong { beginning } => {
                     return Err(self.core.too_long(&beginning, self.core.line + 1).into());
                 }
@@ -269,22 +284,61 @@ impl<P: Protocol> Sequencer<P> {
         }
     }
 
-    fn sequence(&mut self, chunk: &Arc<Chunk>, cut: bool) -> Result<(), Halt> {
+    /// Handles the lines and frames of a chunk. Gives the header of a frame that it does not hold whole, and where that starts.
+    fn sequence(
+        &mut self,
+        chunk: &Arc<Chunk>,
+        cut: bool,
+    ) -> Result<Option<(Box<FrameHeader>, usize)>, Halt> {
         let mut run = Run::default();
         let mut start = 0;
-        let mut outcome = Ok(());
-        while start < chunk.len() && outcome.is_ok() {
+        let mut outcome = Ok(None);
+        while start < chunk.len() && matches!(outcome, Ok(None)) {
             let rest = &chunk[start..];
             let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
             self.core.line += 1;
             outcome = self.line(chunk, start, length, cut, &mut run);
             start += length;
+            if let Ok(Some(header)) = &outcome
+                && header.bytes <= chunk.len() - start
+            {
+                self.core.send(&self.protocol, chunk, &mut run)?;
+                let frame = Frame {
+                    header: header.clone(),
+                    chunk: Arc::clone(chunk),
+                    at: start..start + header.bytes,
+                };
+                start = frame.at.end;
+                outcome = self.protocol.frame(&self.core, frame).map(|()| None);
+            }
         }
         let core = &mut self.core;
         core.shared.gauge.lines.store(core.line, Ordering::Relaxed);
-        core.position += chunk.len() as u64;
         core.send(&self.protocol, chunk, &mut run)?;
-        outcome
+        core.position += chunk.len() as u64;
+        outcome.map(|header| header.map(|header| (header, start)))
+    }
+
+    /// Reads the rest of a frame that begins at `start` of the last chunk, and handles it.
+    fn await_frame(
+        &mut self,
+        input: &mut Input,
+        header: Box<FrameHeader>,
+        chunk: Arc<Chunk>,
+        start: usize,
+    ) -> Result<(), Halt> {
+        let begun = input.begin_frame(header.bytes, &chunk[start..]);
+        self.core.position += (header.bytes - (chunk.len() - start)) as u64;
+        drop(chunk);
+        let finished = input.finish_frame(begun, &|| self.core.outlet.pressure());
+        match finished.map_err(unreadable)? {
+            Finished::Whole(chunk, at) => {
+                let chunk = Arc::new(chunk);
+                self.protocol.frame(&self.core, Frame { header, chunk, at })
+            }
+            Finished::Cut(came) => Err(frame_cut_short(&header, came, self.core.line).into()),
+            Finished::Stopped => Err(Halt::Gone),
+        }
     }
 
     /// Handles the line at `start`, of `length` bytes with its line break.
@@ -295,7 +349,7 @@ impl<P: Protocol> Sequencer<P> {
         length: usize,
         cut: bool,
         run: &mut Run,
-    ) -> Result<(), Halt> {
+    ) -> Result<Option<Box<FrameHeader>>, Halt> {
         let core = &mut self.core;
         let mut start = start;
         let end = start + length;
@@ -320,7 +374,7 @@ impl<P: Protocol> Sequencer<P> {
                         cut,
                     }),
                 }
-                return Ok(());
+                return Ok(None);
             }
             LineKind::Message(kind) => {
                 let line = Line {
@@ -334,12 +388,12 @@ impl<P: Protocol> Sequencer<P> {
             LineKind::BrokenControl => Err(core
                 .broken("a message that is not a RECORD does not parse", line)
                 .into()),
-            LineKind::Other(name) => core.unknown(&name),
+            LineKind::Other(name) => core.unknown(&name).map(|()| None),
             LineKind::Noise if cut && line.trim_ascii_start().starts_with(b"{") => {
                 Err(core.broken("", line).into())
             }
-            LineKind::Noise if line.trim_ascii().is_empty() => Ok(()),
-            LineKind::Noise => core.printed(line),
+            LineKind::Noise if line.trim_ascii().is_empty() => Ok(None),
+            LineKind::Noise => core.printed(line).map(|()| None),
         };
         match handled {
             Err(Halt::Failed(failure)) if cut && failure.kind == FailureKind::Protocol => {
@@ -385,6 +439,20 @@ impl Core {
     /// Counts a state that a later one of the same run replaces.
     pub(crate) fn superseded(&self) {
         self.shared.superseded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The failure of a frame that has more bytes than a message may have.
+    pub(crate) fn frame_too_long(&self, header: &FrameHeader) -> Failure {
+        let (line, limit) = (self.line, self.options.max_record_bytes);
+        Failure::protocol(format!(
+            "line {line}, stream `{}`: a {} has {} bytes, more than {limit}, the limit (`max_record_bytes`)",
+            header.stream,
+            header.kind.name(),
+            header.bytes
+        ))
+        .of(&header.stream)
+        .at(line)
+        .with_hint("send fewer rows in a frame, or raise `max_record_bytes`, and the memory budget with it")
     }
 
     fn too_long(&self, beginning: &[u8], line: u64) -> Failure {
@@ -438,6 +506,27 @@ impl Core {
         self.outlet
             .task(chunk, Work::Messages { segments, registry })
     }
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure::protocol(format!("reading the connector's output failed: {error}"))
+}
+
+/// The input ends within a frame, behind so many of its bytes.
+pub(crate) fn frame_cut_short(header: &FrameHeader, came: usize, line: u64) -> Failure {
+    let FrameHeader {
+        kind,
+        stream,
+        bytes,
+        ..
+    } = header;
+    let kind = kind.name();
+    Failure::protocol(format!(
+        "line {line}: the output ends in the middle of a {kind} of stream `{stream}`, behind {came} of its {bytes} bytes"
+    ))
+    .of(stream)
+    .at(line)
+    .with_hint("the connector was probably killed, or failed without saying so")
 }
 
 /// The failure of a stream whose schema gives no plan; `place` says where that is.

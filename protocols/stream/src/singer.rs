@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dativo_codec::frame::FrameHeader;
 use dativo_codec::singer::{
     BatchFormat, BatchMessage, Compression, Message, SingerRecords, parse_activate_version,
     parse_batch_message, parse_schema_message, parse_state,
@@ -18,7 +19,7 @@ use crate::event::Event;
 use crate::failure::Failure;
 use crate::input::{Gauge, Piece, Source};
 use crate::sequencer::{
-    Core, Halt, Item, Line, PendingState, Protocol, Run, Scope, announcement, refused,
+    Core, Frame, Halt, Item, Line, PendingState, Protocol, Run, Scope, announcement, refused,
 };
 use crate::work::Work;
 
@@ -45,13 +46,18 @@ impl Protocol for Singer {
         kind: Message,
         line: Line<'_>,
         run: &mut Run,
-    ) -> Result<(), Halt> {
+    ) -> Result<Option<Box<FrameHeader>>, Halt> {
         match kind {
-            Message::State => self.note_state(core, line, run),
-            Message::Schema => self.schema(core, line, run),
-            Message::ActivateVersion => self.version(core, line, run),
-            Message::Batch => self.batch(core, line, run),
+            Message::State => self.note_state(core, line, run)?,
+            Message::Schema => self.schema(core, line, run)?,
+            Message::ActivateVersion => self.version(core, line, run)?,
+            Message::Batch => self.batch(core, line, run)?,
         }
+        Ok(None)
+    }
+
+    fn frame(&mut self, _: &Core, _: Frame) -> Result<(), Halt> {
+        Ok(())
     }
 
     fn state(&self, chunk: &Chunk, state: &PendingState) -> Vec<u8> {

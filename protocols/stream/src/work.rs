@@ -1,11 +1,17 @@
 //! Tasks for the decoder threads.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use crossbeam_channel::{Receiver, Sender};
+use arrow_buffer::Buffer;
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
+use dativo_codec::canonical::CanonicalError;
+use dativo_codec::frame::{counted, decode_payload, first_reject, rejects_of};
+use dativo_codec::with_extracted_at;
 use dativo_codec::{
     BatchBuilder, Builders, Built, LineError, OnBadValue, Outcome, PushError, StreamId, StreamPlan,
 };
@@ -14,8 +20,12 @@ use crate::budget::{Budget, Permit};
 use crate::chunk::Chunk;
 use crate::event::{UNKNOWN_STREAM, nbytes};
 use crate::failure::{Failure, FailureKind};
+use crate::frames::{FrameOrder, FramePlan};
 use crate::input::Stop;
 use crate::sequencer::Protocol;
+
+/// How often a thread that waits for its part's turn looks whether the decoder was closed.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The plans in force, by stream.
 pub(crate) type Registry = HashMap<StreamId, Arc<StreamPlan>>;
@@ -44,6 +54,8 @@ pub(crate) enum Work {
         first_line: u64,
         numbered: bool,
     },
+    /// An Arrow IPC stream, and where it is in the chunk.
+    Frame { at: Range<usize>, order: FrameOrder },
 }
 
 /// Work for one decoder thread. Its parts go to `parts`, which the consumer reads in the order of the tasks.
@@ -73,6 +85,33 @@ pub(crate) struct Output {
 /// The consumer is gone.
 struct Gone;
 
+/// Why a frame was not given to its end.
+enum Ended {
+    Gone,
+    Failed(Box<Failure>),
+}
+
+impl From<Gone> for Ended {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl FramePlan {
+    fn convert(
+        &self,
+        batch: &RecordBatch,
+        limit: usize,
+        emitted_at: Option<i64>,
+    ) -> Result<RecordBatch, CanonicalError> {
+        let batch = counted(self.canonical.convert(batch, limit)?);
+        Ok(match self.stamped {
+            true => with_extracted_at(&batch, emitted_at),
+            false => batch,
+        })
+    }
+}
+
 /// One decoder thread.
 pub(crate) struct Worker<P: Protocol> {
     builders: Builders<P::Records>,
@@ -85,10 +124,16 @@ pub(crate) struct Worker<P: Protocol> {
     stop: Arc<Stop>,
     fail_on_bad: bool,
     part_bytes: usize,
+    max_record_bytes: usize,
 }
 
 impl<P: Protocol> Worker<P> {
-    pub(crate) fn new(budget: Arc<Budget>, stop: Arc<Stop>, on_bad_value: OnBadValue) -> Self {
+    pub(crate) fn new(
+        budget: Arc<Budget>,
+        stop: Arc<Stop>,
+        on_bad_value: OnBadValue,
+        max_record_bytes: usize,
+    ) -> Self {
         let part_bytes = (budget.limit() / 6).max(1 << 20);
         Self {
             builders: Builders::new(),
@@ -100,6 +145,7 @@ impl<P: Protocol> Worker<P> {
             stop,
             fail_on_bad: on_bad_value == OnBadValue::Fail,
             part_bytes,
+            max_record_bytes,
         }
     }
 
@@ -120,7 +166,7 @@ impl<P: Protocol> Worker<P> {
                     last: true,
                 };
                 // Nobody waits for it when the consumer is gone.
-                let _ = parts.send(part);
+                let _ = self.deliver(part, &parts);
             }
         }
     }
@@ -144,6 +190,7 @@ impl<P: Protocol> Worker<P> {
                 first_line,
                 numbered,
             } => self.decode_records(&chunk, &stream, &plan, first_line, numbered, &parts),
+            Work::Frame { at, order } => self.decode_frame(chunk, at, &order, &parts),
         };
         if outcome.is_err() {
             self.forget();
@@ -323,6 +370,92 @@ impl<P: Protocol> Worker<P> {
         self.send(outputs, failure, true, parts)
     }
 
+    fn decode_frame(
+        &self,
+        mut chunk: Arc<Chunk>,
+        at: Range<usize>,
+        order: &FrameOrder,
+        parts: &Sender<Part>,
+    ) -> Result<(), Gone> {
+        let payload = match Chunk::take(&mut chunk) {
+            Some(bytes) => Buffer::from_vec(bytes).slice_with_length(at.start, at.len()),
+            // Arrow's own allocator aligns it.
+            None => Buffer::from(&chunk[at]),
+        };
+        let mut last: Option<Output> = None;
+        let mut give = |output: Output| match last.replace(output) {
+            Some(before) => self.send(vec![before], None, false, parts),
+            None => Ok(()),
+        };
+        let failure = match self.give_frame(payload, order, &mut give) {
+            Ok(()) => None,
+            Err(Ended::Gone) => return Err(Gone),
+            Err(Ended::Failed(failure)) => Some(*failure),
+        };
+        self.send(last.into_iter().collect(), failure, true, parts)
+    }
+
+    /// Gives what a payload holds, all of it or, where its header does not tell the truth, nothing.
+    fn give_frame(
+        &self,
+        payload: Buffer,
+        order: &FrameOrder,
+        give: &mut dyn FnMut(Output) -> Result<(), Gone>,
+    ) -> Result<(), Ended> {
+        let failed = |failure| Ended::Failed(Box::new(order.failed(failure)));
+        let broken = |error: &dyn std::fmt::Display| failed(Failure::protocol(error.to_string()));
+        let batches = decode_payload(payload).map_err(|error| broken(&error))?;
+        let (rows, stated) = (
+            batches.iter().map(RecordBatch::num_rows).sum::<usize>(),
+            order.header.rows,
+        );
+        if rows != stated {
+            return Err(broken(&format!(
+                "its header says {stated} rows, but {rows} came"
+            )));
+        }
+        let output = |seen: usize, batch, rejects| Output {
+            stream: order.header.stream.clone(),
+            seen: seen as u64,
+            batch,
+            rejects,
+        };
+        for batch in batches {
+            let Some(plan) = &order.plan else {
+                let rejects = rejects_of(&batch, self.max_record_bytes);
+                let rejects = rejects.map_err(|error| broken(&error))?;
+                if self.fail_on_bad
+                    && let Some((line, column, reason)) = first_reject(&rejects)
+                {
+                    let stream = order.header.stream.to_string();
+                    let failure = bad_value(stream, line, column, &reason);
+                    return Err(Ended::Failed(Box::new(failure)));
+                }
+                give(output(rejects.num_rows(), None, Some(counted(rejects))))?;
+                continue;
+            };
+            let mut waiting = vec![batch];
+            while let Some(batch) = waiting.pop() {
+                let rows = batch.num_rows();
+                let limit = if rows > 1 {
+                    self.part_bytes
+                } else {
+                    self.max_record_bytes
+                };
+                match plan.convert(&batch, limit, order.header.emitted_at) {
+                    Ok(_) if rows == 0 => {}
+                    Ok(batch) => give(output(rows, Some(batch), None))?,
+                    Err(CanonicalError::TooLarge(_)) if rows > 1 => {
+                        waiting.push(batch.slice(rows / 2, rows - rows / 2));
+                        waiting.push(batch.slice(0, rows / 2));
+                    }
+                    Err(error) => return Err(failed(Failure::uncanonical(error))),
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn hand_over(
         &mut self,
         failure: Option<Failure>,
@@ -367,7 +500,19 @@ impl<P: Protocol> Worker<P> {
             permit: self.budget.charge(bytes),
             last,
         };
-        parts.send(part).map_err(|_| Gone)
+        self.deliver(part, parts)
+    }
+
+    /// Hands a part over, and waits for its turn: not for ever, for a consumer that has gone leaves unread what others sent.
+    fn deliver(&self, part: Part, parts: &Sender<Part>) -> Result<(), Gone> {
+        let mut part = part;
+        loop {
+            part = match parts.send_timeout(part, PATIENCE) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(part)) if !self.stop.is_stopped() => part,
+                Err(_) => return Err(Gone),
+            }
+        }
     }
 }
 
@@ -442,8 +587,12 @@ mod tests {
     fn a_panic_becomes_the_failure_of_its_task_and_the_thread_goes_on() {
         let budget = Budget::new(1 << 20);
         let stop = Arc::new(Stop::new().unwrap());
-        let mut worker =
-            Worker::<crate::singer::Singer>::new(Arc::clone(&budget), stop, OnBadValue::Quarantine);
+        let mut worker = Worker::<crate::singer::Singer>::new(
+            Arc::clone(&budget),
+            stop,
+            OnBadValue::Quarantine,
+            1 << 20,
+        );
         let (sender, tasks) = unbounded();
         let mut receivers = Vec::new();
         for end in [1000, 0] {

@@ -1,5 +1,8 @@
 //! The configured catalog that a source is started with.
 
+use arrow_schema::Schema;
+
+use crate::frame::decode_arrow_schema;
 use crate::lines::{Envelope, elements, string_value};
 use crate::plan::{PlanOptions, SchemaError, StreamPlan};
 use crate::stream_id::StreamId;
@@ -24,6 +27,8 @@ pub struct ConfiguredStream {
     pub cursor: Vec<String>,
     /// Whether the source is to send only what is new, and so to say a state of its own.
     pub is_incremental: bool,
+    /// The Arrow schema of its batches, where the source knows it.
+    pub arrow_schema: Option<Schema>,
 }
 
 /// Reads a ConfiguredAirbyteCatalog.
@@ -53,7 +58,14 @@ fn configured(entry: &[u8], place: &str) -> Result<ConfiguredStream, CatalogErro
         ["stream", "sync_mode", "primary_key", "cursor_field"],
     )?;
     let stream = stream.unwrap_or_default();
-    let [name, namespace, json_schema, own_key, own_cursor] = object(
+    let [
+        name,
+        namespace,
+        json_schema,
+        own_key,
+        own_cursor,
+        arrow_schema,
+    ] = object(
         stream,
         &format!("{place}.stream"),
         [
@@ -62,6 +74,7 @@ fn configured(entry: &[u8], place: &str) -> Result<ConfiguredStream, CatalogErro
             "json_schema",
             "source_defined_primary_key",
             "default_cursor_field",
+            "arrow_schema",
         ],
     )?;
     let missing = |what: &str| wrong(format!("{place}.stream.{what}"));
@@ -85,6 +98,15 @@ fn configured(entry: &[u8], place: &str) -> Result<ConfiguredStream, CatalogErro
     let or = |chosen: Vec<Vec<String>>, own: &dyn Fn() -> Vec<Vec<String>>| {
         if chosen.is_empty() { own() } else { chosen }
     };
+    let arrow_schema = match arrow_schema {
+        None | Some(b"null") => None,
+        Some(value) => {
+            let text =
+                string_value(value).ok_or_else(|| missing("arrow_schema is not a string"))?;
+            let read = decode_arrow_schema(&text);
+            Some(read.map_err(|error| wrong(format!("{place}.stream.arrow_schema: {error}")))?)
+        }
+    };
     let chosen_cursor = path(cursor);
     Ok(ConfiguredStream {
         id: StreamId::new(name, namespace.as_deref()),
@@ -98,6 +120,7 @@ fn configured(entry: &[u8], place: &str) -> Result<ConfiguredStream, CatalogErro
         is_incremental: sync_mode
             .and_then(string_value)
             .is_some_and(|mode| mode.eq_ignore_ascii_case("incremental")),
+        arrow_schema,
     })
 }
 

@@ -30,7 +30,10 @@ struct Stream {
     records: u64,
     /// All unnamed ones so far, when the stream had its last state.
     unnamed: u64,
-    seen: bool,
+    /// Whether what came last was a RECORD.
+    in_lines: bool,
+    /// Whether a frame came.
+    in_frames: bool,
 }
 
 /// Counts the records of a catalog's streams.
@@ -68,13 +71,14 @@ impl Census {
                 id,
                 records: 0,
                 unnamed: 0,
-                seen: false,
+                in_lines: false,
+                in_frames: false,
             });
         }
         census
     }
 
-    /// Counts a RECORD line. Gives the stream's place in the catalog when this is its first one.
+    /// Counts a RECORD line. Gives the stream's place in the catalog when this is its first one, or the first behind a frame.
     #[inline]
     pub fn record(&mut self, line: &[u8]) -> Option<usize> {
         let place = match self.opening.name(line) {
@@ -87,7 +91,17 @@ impl Census {
         };
         let stream = &mut self.streams[place];
         stream.records += 1;
-        (!std::mem::replace(&mut stream.seen, true)).then_some(place)
+        (!std::mem::replace(&mut stream.in_lines, true)).then_some(place)
+    }
+
+    /// Counts the rows of a frame. Gives the stream's place in the catalog; `None` when it is not there.
+    pub fn frame(&mut self, stream: &StreamId, rows: u64) -> Option<usize> {
+        let place = *self.places.get(stream)?;
+        let stream = &mut self.streams[place];
+        stream.records += rows;
+        stream.in_lines = false;
+        stream.in_frames = true;
+        Some(place)
     }
 
     #[inline(never)]
@@ -151,11 +165,11 @@ impl Census {
             .is_some_and(|place| self.streams[*place].records > 0)
     }
 
-    /// Places of streams of which no record came.
+    /// Places of streams of which neither a record nor a frame came.
     pub fn unseen(&self) -> impl Iterator<Item = usize> {
         let places = self.streams.iter().enumerate();
         places
-            .filter(|(_, stream)| !stream.seen)
+            .filter(|(_, stream)| !stream.in_lines && !stream.in_frames)
             .map(|(place, _)| place)
     }
 

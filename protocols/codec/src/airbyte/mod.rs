@@ -35,6 +35,10 @@ pub enum Message {
     Catalog,
     /// CONNECTION_STATUS.
     ConnectionStatus,
+    /// BATCH: the header of a frame with rows.
+    Batch,
+    /// REJECTS: the header of a frame with rows that could not be read.
+    Rejects,
     /// LOG.
     Log,
 }
@@ -47,8 +51,10 @@ impl MessageKind for Message {
         ("SPEC", Self::Spec),
         ("CATALOG", Self::Catalog),
         ("CONNECTION_STATUS", Self::ConnectionStatus),
+        ("BATCH", Self::Batch),
+        ("REJECTS", Self::Rejects),
         ("LOG", Self::Log),
     ];
     /// A LOG that does not parse is worth no more than what it says.
-    const NEEDED: usize = 6;
+    const NEEDED: usize = 8;
 }

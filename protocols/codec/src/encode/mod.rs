@@ -8,6 +8,7 @@ mod text;
 use arrow_array::RecordBatch;
 
 pub(crate) use self::cells::Cells;
+pub(crate) use self::runs::physical;
 
 use self::text::write_string;
 

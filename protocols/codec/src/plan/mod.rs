@@ -15,7 +15,7 @@ use self::json_schema::{Property, SchemaReader};
 pub use self::options::{Extra, Metadata, Nested, OnBadValue, PlanOptions};
 pub(crate) use self::types::{ColumnType, Leniency, Shape, json_metadata};
 use crate::keys::KeyTable;
-use crate::stamps::extracted_at_field;
+use crate::stamps::announced;
 use crate::unify::ROLE_KEY;
 use crate::{CHANGES_COLUMN, EXTRA_COLUMN, EXTRACTED_AT_COLUMN, VERSION_COLUMN};
 
@@ -288,12 +288,7 @@ impl StreamPlan {
         if !self.metadata.extracted_at {
             return self.schema.clone();
         }
-        let mut fields = self.schema.fields().to_vec();
-        fields.push(extracted_at_field());
-        Arc::new(Schema::new_with_metadata(
-            fields,
-            self.schema.metadata().clone(),
-        ))
+        announced(&self.schema)
     }
 
     /// The column that holds a property; a name that no column holds stays as it is.
@@ -319,7 +314,7 @@ const OWN: [&str; 4] = [
 
 /// The column for a property: its own name, unless one of Dativo's columns has it. Then it gets a `_` at its end, and more until
 /// no other property of the stream is called so.
-fn column_name(property: &str, properties: &HashSet<String>) -> String {
+pub(crate) fn column_name(property: &str, properties: &HashSet<String>) -> String {
     let mut name = property.to_owned();
     while OWN.contains(&name.as_str()) || (name != property && properties.contains(&name)) {
         name.push('_');
