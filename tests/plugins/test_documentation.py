@@ -46,7 +46,7 @@ def test_every_key_is_in_the_table_and_every_default_what_it_says() -> None:
 
 
 def test_every_level_is_in_the_table() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Levels")[2], re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Levels")[2].partition("\n## ")[0], re.MULTILINE)
     assert rows == list(reversed(LEVELS))
 
 

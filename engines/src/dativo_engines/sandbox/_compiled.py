@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import marshal
 from importlib.abc import InspectLoader
 from types import ModuleType
 
 
+@functools.cache
 def compiled(module: ModuleType) -> bytes:
     """The module as a `.pyc` file to be run as a program: a source that is run is compiled each time."""
     spec = module.__spec__
