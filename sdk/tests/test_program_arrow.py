@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from dativo_protocols import AirbyteDecoder, Batch, Rejects, State
 
-from .test_program import run, written
+from .test_program import configured, described, run, written
 
 
 def messages(data: bytes) -> list[tuple[dict[str, Any], bytes]]:
@@ -37,3 +38,24 @@ def test_batches_and_rejected_rows_are_frames(tmp_path: Path, how: Any) -> None:
     ]
     assert frames[1][1].to_pydict() == {"n": [0, 1, 4], "text": ["0\n", "1\n", "2\n"]}
     assert frames[2][1].column("record").to_pylist() == [b"x"]
+
+
+def test_the_decoder_takes_either_format_for_the_same(tmp_path: Path) -> None:
+    config = written(tmp_path / "config.json", {"rows": 5})
+    schema = {"properties": {"n": {"type": "integer"}, "text": {"type": "string"}}}
+    catalog = configured({**described("numbers"), "json_schema": schema}, {**described("squares", "math"), "json_schema": schema})
+    file = written(tmp_path / "catalog.json", catalog)
+    heard = {}
+    for shape in ("json", "arrow"):
+        output = tmp_path / shape
+        output.write_bytes(run("read", "--config", config, "--catalog", file, "--format", shape, "--max-rows", "2").stdout)
+        with output.open("rb") as opened:
+            decoded = list(AirbyteDecoder(opened.fileno(), catalog=Path(file).read_bytes()))
+        tables: dict[Any, list[Any]] = {}
+        for message in decoded:
+            assert not isinstance(message, Rejects)
+            if isinstance(message, Batch):
+                tables.setdefault(message.stream, []).extend(pa.record_batch(message.data).to_pylist())
+        heard[shape] = tables, [message.data for message in decoded if isinstance(message, State)][-1:]
+    assert heard["json"] == heard["arrow"]
+    assert sum(map(len, heard["json"][0].values())) == 10

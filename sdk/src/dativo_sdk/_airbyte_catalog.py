@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dativo_protocols import (
@@ -11,6 +12,7 @@ from dativo_protocols import (
     CatalogStream,
     ConfigError,
     StreamId,
+    arrow_json_schema,
     decode_arrow_schema,
     encode_arrow_schema,
 )
@@ -28,6 +30,7 @@ def descriptor(stream: StreamId) -> dict[str, str]:
 
 def stream_entry(stream: CatalogStream) -> dict[str, Any]:
     """An AirbyteStream; its exact Arrow schema, where it is known, under `arrow_schema`."""
+    stream = in_json(stream)
     modes = dict.fromkeys(MODES[method] for method in stream.replication_methods if method in MODES)
     entry: dict[str, Any] = {
         **stream.raw,
@@ -120,8 +123,7 @@ def configured_catalog(read: ReadCatalog) -> bytes:
 
 def as_selected(stream: CatalogStream, selection: Selection) -> CatalogStream:
     """With the selected fields, its key and its cursor in its schema, and no others."""
-    from dataclasses import replace
-
+    stream = in_json(stream)
     properties = stream.json_schema.get("properties")
     if selection.fields is None or not isinstance(properties, dict):
         return stream
@@ -130,6 +132,13 @@ def as_selected(stream: CatalogStream, selection: Selection) -> CatalogStream:
     if isinstance(schema.get("required"), list):
         schema["required"] = [name for name in schema["required"] if name in kept]
     return replace(stream, json_schema=schema)
+
+
+def in_json(stream: CatalogStream) -> CatalogStream:
+    """With a JSON Schema: of one that has only an Arrow schema, what its rows are as JSON."""
+    if stream.data is None or stream.json_schema.get("properties"):
+        return stream
+    return replace(stream, json_schema=arrow_json_schema(stream.data))
 
 
 def path_of(stream: CatalogStream, name: str) -> list[str]:

@@ -20,6 +20,7 @@ from dativo_protocols import (
     encode_json_lines,
 )
 
+from dativo_sdk._airbyte_catalog import in_json
 from dativo_sdk._config import config_schema
 from dativo_sdk._program.airbyte import words
 from dativo_sdk._program.described import Described
@@ -71,7 +72,7 @@ class SingerVoice:
 
     def started(self, streams: Sequence[CatalogStream]) -> None:
         """SCHEMA, for each."""
-        for stream in streams:
+        for stream in map(in_json, streams):
             name = self._names[stream.id] = singer_name(stream.id)
             said: dict[str, Any] = {"type": "SCHEMA", "stream": name, "schema": _object_schema(stream.json_schema)}
             said["key_properties"] = list(stream.primary_key)
@@ -126,6 +127,7 @@ def selected_streams(catalog: Catalog, entries: Sequence[Mapping[str, Any]]) -> 
 
 
 def _entry(stream: CatalogStream) -> dict[str, Any]:
+    stream = in_json(stream)
     name = singer_name(stream.id)
     schema = _object_schema(stream.json_schema)
     root: dict[str, Any] = {"inclusion": "available", "table-key-properties": list(stream.primary_key)}
