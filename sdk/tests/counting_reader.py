@@ -87,6 +87,18 @@ class CountingReader:
                 file.write("closed\n")
 
 
+class Alternating(CountingReader):
+    """Numbers, squares, numbers, squares; of numbers a state comes only at the end."""
+
+    def read_batch(self, max_rows: int) -> Batch | Rejects | None:
+        self.left.reverse()
+        return super().read_batch(max_rows)
+
+    def get_incremental_state(self) -> State | None:
+        is_open = self.done is not None and self.done.stream == NUMBERS and (NUMBERS, self.rows) not in self.left
+        return None if is_open else self.done
+
+
 class Empty:
     """Has nothing, and loads nothing."""
 

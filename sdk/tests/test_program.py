@@ -162,7 +162,10 @@ def test_bad_rows_end_a_read_unless_they_are_to_be_logged(tmp_path: Path) -> Non
     [
         ("no_such_module:Reader", "there is no module `no_such_module`"),
         ("no_file.py:Reader", "there is no file `no_file.py`"),
-        (f"{HERE / 'counting_reader.py'}:Missing", "has no class `Missing`\nhint: it has `CountingReader`, `Empty`"),
+        (
+            f"{HERE / 'counting_reader.py'}:Missing",
+            "hint: it has `Alternating`, `CountingReader`, `Empty`",
+        ),
         ("no sense", "`no sense` names no plugin"),
         ("no-such-plugin", "there is no plugin `no-such-plugin`"),
     ],

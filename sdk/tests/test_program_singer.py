@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .test_program import run, said, written
+from .test_program import COUNTING, run, said, written
 
 
 def test_about_describes_the_settings() -> None:
@@ -60,6 +60,15 @@ def test_states_of_streams_without_new_rows_stay_as_they_were(tmp_path: Path) ->
     state = written(tmp_path / "state.json", '{"bookmarks":{"numbers":{"n": 3, "exact": 1.10}}}')
     ended = run("--config", written(tmp_path / "config.json", {"rows": 3}), "--state", state)
     assert b'{"bookmarks":{"numbers":{"n": 3, "exact": 1.10},"math-squares":' in ended.stdout
+
+
+def test_a_state_waits_for_the_rows_of_all_streams(tmp_path: Path) -> None:
+    target = COUNTING.replace("CountingReader", "Alternating")
+    ended = run("--config", written(tmp_path / "config.json", {"rows": 4}), "--max-rows", "2", target=target)
+    kinds = [message["stream"] if message["type"] == "RECORD" else message["type"] for message in said(ended)]
+    squares, numbers = ["math-squares"] * 2, ["numbers"] * 2
+    assert kinds == ["SCHEMA", "SCHEMA", *squares, "STATE", *numbers, *squares, *numbers, "STATE"]
+    assert said(ended, "STATE")[-1]["value"]["bookmarks"] == {"math-squares": {"n": 4}, "numbers": {"n": 4}}
 
 
 def test_errors_of_a_tap_are_on_stderr(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def _tap(plugin: type[Any], config: Any, command: Command, voice: SingerVoice) -
     if command.catalog is not None:
         catalog = singer.selected_streams(everything, inputs.read_singer_catalog(command.catalog))
     state = singer_state.read_bookmarks(command.state, everything.streams)
-    with _opened(plugin, config, catalog, state) as reader:
+    with _opened(plugin, config, catalog, state) as reader, _ending(voice):
         streams = reader.get_schema().streams
         if catalog is not None:
             chosen = catalog.selected
@@ -223,7 +223,7 @@ def _opened(plugin: type[Any], config: Any, catalog: Any, state: Any) -> Iterato
 
 
 @contextmanager
-def _ending(voice: AirbyteVoice) -> Iterator[None]:
+def _ending(voice: AirbyteVoice | SingerVoice) -> Iterator[None]:
     """Says how each stream has ended; not where nobody listens, or is to hear any more."""
     try:
         yield

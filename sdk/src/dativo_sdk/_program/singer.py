@@ -42,6 +42,10 @@ class SingerVoice:
         self.on_bad_rows: OnBadRows = "fail"
         self._output = output
         self._names: dict[StreamId, str] = {}
+        # Streams that are read whole each time, which no state covers, and those with rows that no state covers yet.
+        self._whole: set[StreamId] = set()
+        self._open: set[StreamId] = set()
+        self._waiting: SavedState | None = None
 
     def spec(self, plugin: type[Any]) -> None:
         """What `--about` says."""
@@ -74,6 +78,8 @@ class SingerVoice:
         """SCHEMA, for each."""
         for stream in map(in_json, streams):
             name = self._names[stream.id] = singer_name(stream.id)
+            if not {"INCREMENTAL", "LOG_BASED"} & {*stream.replication_methods}:
+                self._whole.add(stream.id)
             said: dict[str, Any] = {"type": "SCHEMA", "stream": name, "schema": _object_schema(stream.json_schema)}
             said["key_properties"] = list(stream.primary_key)
             if stream.cursor:
@@ -82,6 +88,8 @@ class SingerVoice:
 
     def piece(self, piece: Piece) -> None:
         """RECORD lines."""
+        if piece.stream not in self._whole:
+            self._open.add(piece.stream)
         if isinstance(piece, Rejects):
             print(f"WARNING {refuse_bad_rows(piece, self.on_bad_rows)}", file=sys.stderr)
             return
@@ -90,11 +98,19 @@ class SingerVoice:
         self._output.line(records(encode_json_lines(piece.data), before.encode("utf-8", "surrogatepass"), b"}"))
 
     def state(self, state: State, saved: SavedState) -> None:
-        """STATE, whole: a tap's state is always of all streams."""
-        self._output.line(b'{"type":"STATE","value":%b}\n' % bookmarks(saved))
+        """STATE, whole: a tap's state is of all streams, so it waits until none has rows that its own does not cover."""
+        if state.stream is None:
+            self._open.clear()
+        else:
+            self._open.discard(state.stream)
+        self._waiting = saved
+        if not self._open:
+            self._say_state()
 
     def ended(self, error: BaseException | None) -> None:
-        """The exit code says it."""
+        """The state that still waits: what no state covers is covered by the end."""
+        if error is None:
+            self._say_state()
 
     def failed(self, error: BaseException) -> None:
         """A line on stderr, below the traceback of what the plugin did not expect."""
@@ -102,6 +118,11 @@ class SingerVoice:
         if cause is not None:
             traceback.print_exception(cause)
         print(f"CRITICAL {error if isinstance(error, DativoError) else words(error)}", file=sys.stderr)
+
+    def _say_state(self) -> None:
+        if self._waiting is not None:
+            self._output.line(b'{"type":"STATE","value":%b}\n' % bookmarks(self._waiting))
+            self._waiting = None
 
 
 def singer_name(stream: StreamId) -> str:
