@@ -90,6 +90,31 @@ def test_a_manifest_of_another_project_is_not_taken(tmp_path: Path) -> None:
     assert Manifest.beside(tmp_path / "reader.py") is not None
 
 
+def test_what_lies_around_installed_packages_is_not_theirs(tmp_path: Path) -> None:
+    (tmp_path / "dativo-plugin.yaml").write_text(WHOLE)
+    package = tmp_path / "lib" / "site-packages" / "weather"
+    package.mkdir(parents=True)
+    assert Manifest.beside(package / "__init__.py") is None
+    (package / "dativo-plugin.yaml").write_text(WHOLE)
+    assert Manifest.beside(package / "__init__.py") is not None
+
+
+def test_a_target_is_looked_up_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "weather_of_tests"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "reader.py").write_text("raise RuntimeError('imported')\n")
+    (package / "dativo-plugin.yaml").write_text(WHOLE)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    for target in ("weather_of_tests.reader:Weather", f"{package}/reader.py:Weather", f"{package}/libweather.so"):
+        found = Manifest.of_target(target)
+        assert found is not None
+        assert found.root == package
+    assert Manifest.of_target("json:JSONDecoder") is None
+    with pytest.raises(ConfigError, match="no module `weather_of_nobody`"):
+        Manifest.of_target("weather_of_nobody:Weather")
+
+
 def test_files_are_compared_with_their_checksums(tmp_path: Path) -> None:
     (tmp_path / "weather.py").write_text("class Weather: ...\n")
     digest = hashlib.sha256((tmp_path / "weather.py").read_bytes()).hexdigest()

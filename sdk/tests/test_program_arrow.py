@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pyarrow as pa
 import pytest
 from dativo_protocols import AirbyteDecoder, Batch, Rejects, State
 
-from .test_program import configured, described, run, written
+from .test_program import COUNTING, configured, described, run, written
 
 
 def messages(data: bytes) -> list[tuple[dict[str, Any], bytes]]:
@@ -38,6 +41,20 @@ def test_batches_and_rejected_rows_are_frames(tmp_path: Path, how: Any) -> None:
     ]
     assert frames[1][1].to_pydict() == {"n": [0, 1, 4], "text": ["0\n", "1\n", "2\n"]}
     assert frames[2][1].column("record").to_pylist() == [b"x"]
+
+
+def test_a_termination_is_heard_while_nobody_reads(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    config = written(tmp_path / "config.json", {"rows": 10_000_000, "marks": str(marks)})
+    command = [sys.executable, "-m", "dativo_sdk.program", COUNTING, "read", "--format", "arrow", "--config", config]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        while b"BATCH" not in process.stdout.readline():
+            pass
+        # Its next batch is longer than what a pipe holds: it waits for somebody to read it.
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+    assert marks.read_text() == "closed\n"
 
 
 def test_the_decoder_takes_either_format_for_the_same(tmp_path: Path) -> None:

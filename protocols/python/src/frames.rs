@@ -58,9 +58,11 @@ pub fn write_arrow_frame(
     while part < frame.parts().len() {
         match py.detach(|| write(fd, &frame, part, within)) {
             Ok(place) => (part, within) = place,
-            Err(Errno::INTR) => py.check_signals()?,
+            Err(Errno::INTR) => {}
             Err(error) => return Err(std::io::Error::from(error).into()),
         }
+        // Also after a write that a signal cut short, which is no error.
+        py.check_signals()?;
     }
     Ok(frame.nbytes())
 }

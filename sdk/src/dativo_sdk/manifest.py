@@ -16,7 +16,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dativo_sdk._api_version import compatible
 from dativo_sdk._config import faults
-from dativo_sdk._plugin import READERS, WRITERS
+from dativo_sdk._plugin import READERS, SUFFIXES, WRITERS
 
 __all__ = ["FILE_NAME", "READERS", "WRITERS", "Manifest", "Permissions"]
 
@@ -147,7 +147,33 @@ class Manifest(BaseModel):
             project = folder / "pyproject.toml"
             if project.is_file():
                 return cls.load(project) if _project(project.read_bytes(), project) is not None else None
+            if folder.name in ("site-packages", "dist-packages"):
+                # What lies around these is another's.
+                return None
         return None
+
+    @classmethod
+    def of_target(cls, target: str, kind: Kind = "reader") -> Manifest | None:
+        """Of what `module:Class`, `path.py:Class`, the path of a shared library or the name of an entry point names.
+
+        Nothing of the plugin is imported, but for the package that a module is in. None where nothing says anything of it.
+
+        Raises:
+            ConfigError: There is no such module or entry point, or its manifest is wrong.
+        """
+        place, colon, _ = target.rpartition(":")
+        if not colon and not target.endswith(SUFFIXES):
+            return cls.installed(target, kind)
+        if not colon or place.endswith(".py"):
+            return cls.beside(Path(place if colon else target))
+        try:
+            spec = util.find_spec(place)
+        except ImportError:
+            spec = None
+        if spec is None:
+            raise ConfigError(f"there is no module `{place}`")
+        places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location and spec.origin else [])]
+        return next((found for each in places if (found := cls.beside(Path(each))) is not None), None)
 
     @classmethod
     def installed(cls, name: str, kind: Kind = "reader") -> Manifest:
