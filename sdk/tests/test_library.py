@@ -15,6 +15,7 @@ from dativo_protocols import Batch, Catalog, ConfigError, ConnectorError, Contra
 from dativo_sdk import ReadCatalog, SavedState, Selection, capabilities
 from dativo_sdk._config import config_schema
 from dativo_sdk._plugin import load_class
+from dativo_sdk.conformance import READER_CHECKS, ReaderCase, ReaderCheck, run_reader_check
 from dativo_sdk.library import load_library
 
 from .test_program import run, said, written
@@ -156,6 +157,27 @@ def test_what_is_no_reader_is_refused(tmp_path: Path) -> None:
         load_library(tmp_path / "other.so")
     with pytest.raises(ConfigError, match="no file"):
         load_library(tmp_path / "none.so")
+
+
+class LibraryCase(ReaderCase):
+    """A library, for the kit."""
+
+    def __init__(self, library: Path, config: dict[str, Any], *bad_configs: dict[str, Any]) -> None:
+        self.library, self.config, self.bad_configs = library, config, bad_configs
+        self.reader = load_library(library)
+
+    def program(self) -> str:
+        return str(self.library)
+
+
+@pytest.mark.parametrize("check", READER_CHECKS, ids=str)
+def test_conformance(c_library: Path, tmp_path: Path, check: ReaderCheck) -> None:
+    run_reader_check(check, LibraryCase(c_library, {"rows": 4}, {"rows": -1}), tmp_path)
+
+
+@pytest.mark.parametrize("check", READER_CHECKS, ids=str)
+def test_conformance_of_an_older_library(json_library: Path, tmp_path: Path, check: ReaderCheck) -> None:
+    run_reader_check(check, LibraryCase(json_library, {"shape": "array"}, {"shape": "refuse"}), tmp_path)
 
 
 def test_rows_of_an_older_library_have_the_types_of_the_first_ones(json_library: Path) -> None:
