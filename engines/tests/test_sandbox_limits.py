@@ -94,6 +94,26 @@ def test_without_control_groups_nothing_is_held(mounts: str, own: str) -> None:
     assert (made.held, made.joining, made.kills(), made.refusals()) == (set(), [], 0, 0)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_version_1_counts_processor_time_in_a_tree_of_its_own_or_in_that_of_cpu(kernel: Path, shared: bool) -> None:
+    mounts, own = v1(kernel)
+    tree = kernel / "v1" / ("cpu" if shared else "cpuacct")
+    mounts += f"1 0 0:1 / {tree} rw - cgroup cgroup rw,{'cpu,' if shared else ''}cpuacct\n"
+    (tree / "user").mkdir(parents=True, exist_ok=True)
+    made = groups(mounts, own, accounting=True)
+    assert made.cpu_seconds() is None
+    (tree / "user" / "dativo-x" / "cpuacct.usage").write_text("2500000000\n")
+    assert made.cpu_seconds() == 2.5
+    assert len(made.paths) == (3 if shared else 4)
+
+
+def test_version_2_counts_processor_time_in_every_group(kernel: Path) -> None:
+    made = groups(*v2(kernel, "/a", {"/a": "", "/": "memory pids"}), accounting=True)
+    assert made.cpu_seconds() is None
+    (kernel / "v2" / "dativo-x" / "cpu.stat").write_text("nr_periods 0\nusage_usec 1500000\n")
+    assert made.cpu_seconds() == 1.5
+
+
 def test_kills_and_refusals_are_counted(kernel: Path) -> None:
     made = groups(*v1(kernel))
     (kernel / "v1/memory/user/dativo-x/memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")

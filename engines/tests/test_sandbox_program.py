@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from dativo_engines.sandbox._bubblewrap import find_bubblewrap, setup_failure
 from dativo_engines.sandbox._platform import this_platform, wanted_platform
 from dativo_engines.sandbox._program import ImageProgram, program_of, writable_directories
 from dativo_engines.sandbox._root import Root
-from dativo_engines.sandbox._seccomp import CLONE, CLONE3, IOCTL, REFUSED, SOCKET, seccomp_filter
+from dativo_engines.sandbox._seccomp import CLONE, CLONE3, IOCTL, NEWEST, REFUSED, REFUSED_TO_PLUGINS, SOCKET, seccomp_filter
 from dativo_protocols import ConfigError, SandboxError
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nairbyte:x:1000:1001::/home/airbyte:/bin/sh\nbroken\n"
@@ -142,12 +144,52 @@ def test_system_calls_have_the_kernels_numbers(column: int, header: str) -> None
     if not Path(header).exists():
         pytest.skip("the kernel's headers are not installed")
     known = numbers_of(header)
-    table = {**REFUSED, "clone": CLONE, "clone3": CLONE3, "socket": SOCKET, "ioctl": IOCTL}
+    table = {**REFUSED, **REFUSED_TO_PLUGINS, "clone": CLONE, "clone3": CLONE3, "socket": SOCKET, "ioctl": IOCTL}
     # Debian's headers may be older than a call.
     wrong = {name: both[column] for name, both in table.items() if known.get(name) not in (None, both[column])}
     assert (wrong, len(table.keys() & known.keys()) > 55) == ({}, True)
 
 
 def test_a_filter_is_a_whole_number_of_instructions_and_unknown_processors_have_none() -> None:
+    filters = [seccomp_filter(machine, plugin=plugin) for plugin in (False, True) for machine in ("x86_64", "aarch64")]
+    assert [len(made) % 8 if made else None for made in filters] == [0] * 4
     filters = [seccomp_filter(machine) for machine in ("x86_64", "aarch64", "riscv64")]
     assert [made and (len(made) % 8, len(made) // 8 < 4096) for made in filters] == [(0, True), (0, True), None]
+
+
+def decision(program: bytes, number: int, *arguments: int, architecture: int = 0xC000003E) -> int:
+    """What the kernel would decide about a call: 0 to allow it, else the error."""
+    data = struct.pack("=iIQ6Q", number, architecture, 0, *(*arguments, *[0] * 6)[:6])
+    place, loaded = 0, 0
+    while True:
+        code, true, false, value = struct.unpack_from("=HBBI", program, 8 * place)
+        place += 1
+        if code == 0x20:
+            (loaded,) = struct.unpack_from("=I", data, value)
+        elif code == 0x06:
+            return 0 if value == 0x7FFF0000 else value & 0xFFFF
+        else:
+            holds = {0x15: loaded == value, 0x35: loaded >= value, 0x45: bool(loaded & value)}[code]
+            place += true if holds else false
+
+
+def test_a_plugins_filter_refuses_what_it_lists_and_what_is_newer() -> None:
+    made = seccomp_filter("x86_64", plugin=True, families=())
+    assert made is not None
+    refused = [both[0] for both in {**REFUSED, **REFUSED_TO_PLUGINS}.values() if both[0] is not None]
+    assert {decision(made, number) for number in refused} == {errno.EPERM}
+    assert {decision(made, number) for number in (NEWEST + 1, 1000, 0x40000000 + 39)} == {errno.ENOSYS}
+    # A read, a write, a fork, a socket pair; a socket of none of the families, a terminal's input, a 32-bit call.
+    assert [decision(made, number) for number in (0, 1, 57, 53)] == [0, 0, 0, 0]
+    assert [decision(made, SOCKET[0], family) for family in (1, 2, 10, 16)] == [errno.EAFNOSUPPORT] * 4
+    assert decision(made, IOCTL[0], 0, 0x5412) == errno.EPERM
+    assert decision(made, 0, architecture=0x40000003) == errno.ENOSYS
+
+
+def test_an_images_filter_lets_pass_what_only_plugins_do_without() -> None:
+    made = seccomp_filter("x86_64")
+    assert made is not None
+    assert [decision(made, both[0]) for both in REFUSED_TO_PLUGINS.values() if both[0] is not None] == [0] * len(
+        REFUSED_TO_PLUGINS
+    )
+    assert [decision(made, SOCKET[0], family) for family in (1, 2, 10, 16, 40)] == [0, 0, 0, 0, errno.EAFNOSUPPORT]

@@ -66,7 +66,12 @@ class Groups:
                     self._make_v1(controller, dict(trees)[controller] / name, wanted[controller])
             rest = {key: value for key, value in wanted.items() if key not in self.held}
             if accounting and ACCOUNTING in dict(trees):
-                self._make_v1(ACCOUNTING, dict(trees)[ACCOUNTING] / name, 0)
+                path = dict(trees)[ACCOUNTING] / name
+                # On many machines it shares its tree with `cpu`.
+                if path in self.paths:
+                    self._by_controller[ACCOUNTING] = path
+                else:
+                    self._make_v1(ACCOUNTING, path, 0)
             if rest and "" in dict(trees):
                 mount = next(path for kind, path in trees if kind == "/")
                 self._make_v2(dict(trees)[""], mount, name, rest)
