@@ -27,7 +27,7 @@ from dativo._progress import Progress
 from dativo._report import AttemptReport, Report
 from dativo._selection import ReadPlan, StreamRules, plan_read, unread
 from dativo._store import Store
-from dativo._target import load_target, write_modes
+from dativo._target import load_target, open_target, write_modes
 from dativo.state._lease import LeaseLostError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Attempts:
             self._contract = job_contract(self._job, self._listener)
         # Nothing of the target is touched before the connector has said what there is: a discovery that fails leaves no trace.
         plan = self._planned()
-        writer = load_target(self._job.job.target.connector)
+        writer = open_target(self._job, self._log)
         try:
             self._move(writer, plan, attempt)
         except BaseException:
@@ -194,6 +194,8 @@ class Attempts:
             sync_id=int(self._report.started * 1000),
             attempt=attempt,
             on_config=self._reconfigured,
+            sandbox=self._job.connector.sandbox,
+            parallel=job.source.parallel,
         )
         return new_engine(self._job.connector.engine, self._job.connector.connector, options)
 

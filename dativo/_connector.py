@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dativo_engines import Connector, ContainerOptions
+from dativo_engines import Connector, ContainerOptions, SandboxOptions
 from dativo_engines.references import is_reference, parse_reference
 from dativo_protocols.errors import ConfigError
 
 from dativo._document import Document, close_matches
 from dativo._recipe import ContainerConfig, Recipe, Runtime, load_recipe
+from dativo._sandbox_config import SandboxConfig, sandbox_options
 
 if TYPE_CHECKING:
     from dativo._job import SourceConfig
 
 __all__ = ["ResolvedConnector", "container_options", "resolve_connector", "resolve_reference"]
 
-PACKAGES_ONLY = ("singer",)
+PACKAGES_ONLY = ("singer", "program")
 """Engines that know neither images nor manifests."""
+OPENED = ("native", "flight", "adbc")
+"""Engines that open a reader rather than start a program."""
+IN_PARTS = ("native", "adbc")
+"""Engines whose readers may be read in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class ResolvedConnector:
         recipe: None for a reference.
         document: The recipe's `config` with its marks, or None.
         container: What its image may use.
+        sandbox: What its plugin may use.
     """
 
     name: str
@@ -42,6 +48,7 @@ class ResolvedConnector:
     recipe: Recipe | None = None
     document: Document | None = None
     container: ContainerConfig = field(default_factory=ContainerConfig)
+    sandbox: SandboxOptions = field(default_factory=SandboxOptions)
 
 
 def resolve_reference(reference: str, project: Path) -> ResolvedConnector:
@@ -85,6 +92,8 @@ def container_options(container: ContainerConfig) -> ContainerOptions:
 
 
 def _find(source: SourceConfig, project: Path, document: Document) -> ResolvedConnector:
+    if source.custom_reader is not None:
+        return _custom(source, source.custom_reader, project, document)
     if is_reference(source.connector):
         engine, connector = parse_reference(source.connector)
         if source.engine not in (None, engine):
@@ -108,23 +117,52 @@ def _find(source: SourceConfig, project: Path, document: Document) -> ResolvedCo
         image=settings.image,
         manifest=None if settings.manifest is None else Path(settings.manifest),
         allow_custom_components=settings.allow_custom_components,
+        reader=settings.reader,
+        isolation=settings.isolation,
     )
+    return ResolvedConnector(recipe.name, engine, connector, recipe, _defaults(recipe, written))
+
+
+def _custom(source: SourceConfig, reader: str, project: Path, document: Document) -> ResolvedConnector:
+    """The job's own reader, under the name, and with the configuration and the secrets, of the connector whose place it takes."""
+    try:
+        engine, connector = parse_reference(reader)
+    except ConfigError as error:
+        raise document.error(("source", "custom_reader"), error.message, hint=error.hint) from None
+    if source.engine not in (None, engine):
+        raise document.error(("source", "engine"), f"`custom_reader` says that the engine is `{engine}`")
+    if is_reference(source.connector):
+        return ResolvedConnector(source.connector, engine, connector)
+    recipe, written = load_recipe(source.connector, project)
+    return ResolvedConnector(recipe.name, engine, connector, recipe, _defaults(recipe, written))
+
+
+def _defaults(recipe: Recipe, written: Document) -> Document:
     marks = {place[1:]: mark for place, mark in written.marks.items() if place[:1] == ("config",)}
-    return ResolvedConnector(recipe.name, engine, connector, recipe, Document(written.name, dict(recipe.config), marks))
+    return Document(written.name, dict(recipe.config), marks)
 
 
 def _settled(found: ResolvedConnector, source: SourceConfig, project: Path, document: Document) -> ResolvedConnector:
-    settings = found.recipe.engines[found.engine] if found.recipe else None
+    own = found.recipe is not None and source.custom_reader is None
+    settings = found.recipe.engines[found.engine] if found.recipe and own else None
     connector = _overridden(found.connector, source, project)
     named = source.image is not None or source.package is not None or source.executable is not None
     runtime = source.runtime or (settings.runtime if settings and not named else None)
     connector = _placed(connector, found.engine, runtime, document)
+    _check_isolation(connector, found.engine, source, document)
     container = settings.container if settings else ContainerConfig()
+    sandbox = settings.sandbox if settings else SandboxConfig()
     return replace(
         found,
         connector=connector,
         container=container.model_copy(update=source.container.model_dump(exclude_unset=True)),
+        sandbox=sandbox_options(sandbox.model_copy(update=_said(source.sandbox)), project),
     )
+
+
+def _said(sandbox: SandboxConfig) -> dict[str, Any]:
+    """The keys that are written, as the model has them."""
+    return {name: getattr(sandbox, name) for name in sandbox.model_fields_set}
 
 
 def _overridden(connector: Connector, source: SourceConfig, project: Path) -> Connector:
@@ -143,12 +181,40 @@ def _overridden(connector: Connector, source: SourceConfig, project: Path) -> Co
         connector = replace(connector, arguments=tuple(source.arguments))
     if source.requirements is not None:
         connector = replace(connector, requirements=tuple(source.requirements))
+    if source.isolation is not None:
+        connector = replace(connector, isolation=source.isolation)
     return replace(connector, environment={**connector.environment, **source.environment})
+
+
+def _check_isolation(connector: Connector, engine: str, source: SourceConfig, document: Document) -> None:
+    """Whether the engine can do what is asked of it."""
+    if source.parallel > 1 and engine not in IN_PARTS:
+        raise document.error(("source", "parallel"), f"engine `{engine}` reads everything at once", hint="leave `parallel` out")
+    own = engine in IN_PARTS
+    if connector.isolation == "in_process" and not own:
+        raise document.error(
+            ("source", "isolation"),
+            f"what engine `{engine}` runs is always a process of its own",
+            hint="leave `isolation` out, or set it to `sandbox`" if engine == "program" else "leave `isolation` out",
+        )
+    if connector.isolation == "sandbox" and not own and engine != "program":
+        raise document.error(
+            ("source", "isolation"),
+            f"engine `{engine}` has no sandbox of that kind",
+            hint="an image runs in a sandbox with `runtime: sandbox`",
+        )
 
 
 def _placed(connector: Connector, engine: str, runtime: Runtime | None, document: Document) -> Connector:
     """With one way to run it left."""
     place = ("source", "runtime")
+    if engine in OPENED:
+        if runtime is not None or connector.image or connector.package or connector.manifest:
+            raise document.error(place, f"engine `{engine}` runs neither packages nor images nor manifests")
+        if connector.reader is None:
+            hint = f"write a reference: `{engine}:…`"
+            raise document.error(("source", "connector"), f"there is nothing for engine `{engine}` to open", hint=hint)
+        return connector
     if engine in PACKAGES_ONLY and (runtime not in (None, "package") or connector.image or connector.manifest):
         raise document.error(place, f"engine `{engine}` runs programs and packages only, neither images nor manifests")
     program = connector.package is not None or connector.executable is not None

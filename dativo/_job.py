@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from dativo_engines import Isolation
 from dativo_protocols.errors import ConfigError
 from dativo_sdk import DeleteMode, JobKey, WriteMode
 from pydantic import BeforeValidator, Field, field_validator
@@ -19,6 +20,7 @@ from dativo._model import Duration, Model, Size, validate
 from dativo._paths import project_dir
 from dativo._precedence import apply_overrides, merge, tenant_config
 from dativo._recipe import ContainerConfig, Runtime
+from dativo._sandbox_config import SandboxConfig
 from dativo._target import check_target
 from dativo.contracts._terms import ContractMode
 
@@ -111,13 +113,24 @@ class SourceConfig(Model):
     """Where the rows come from."""
 
     connector: str
-    """A recipe's name or path, or a reference such as `singer:tap-jsonl==0.3.1` or `airbyte:airbyte/source-faker:7.2.1`."""
+    """A recipe's name or path, or a reference such as `singer:tap-jsonl==0.3.1`, `airbyte:airbyte/source-faker:7.2.1` or
+    `native:./reader.py:Orders`."""
     engine: str | None = None
     """Which of the recipe's engines runs it; left out, its default."""
     runtime: Runtime | None = None
     """How it is run: its `package` (or program), or its image by `docker` or in a `sandbox` without one."""
     container: ContainerConfig = ContainerConfig()
     """What the image may use, over the recipe's."""
+    custom_reader: str | None = None
+    """A reference to a reader of one's own: it is run in the place of the recipe's engines, with the recipe's configuration and
+    secrets."""
+    isolation: Isolation | None = None
+    """Where a native reader runs: `in_process`, in a `process` of its own, or in a `sandbox`. Left out, readers that were
+    installed with Dativo run in its process, all others in a sandbox. A program may be run in a sandbox too."""
+    sandbox: SandboxConfig = SandboxConfig()
+    """What a reader in a sandbox may use, over the recipe's."""
+    parallel: Annotated[int, Field(gt=0)] = 1
+    """How many parts are read at a time, of a native reader that can be read in parts."""
     config: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Handed to the connector, over the recipe's and the tenant's."""
     streams: Annotated[
@@ -159,7 +172,14 @@ class TargetConfig(Model):
     """Where the rows go."""
 
     connector: str
-    """`duckdb`, `parquet` or `jsonl`, or a target of an installed plugin."""
+    """`duckdb`, `parquet` or `jsonl`, a target of an installed plugin, or a reference to a writer of one's own:
+    `native:./writer.py:Class`, `program:./writer`, `flight:grpc://host:port`."""
+    isolation: Isolation | None = None
+    """Where a writer of one's own runs, as `source.isolation`."""
+    sandbox: SandboxConfig = SandboxConfig()
+    """What a writer in a sandbox may use."""
+    environment: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Environment variables of a writer of one's own."""
     config: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Handed to the target, over the tenant's."""
     write: WriteMode | None = None
@@ -294,7 +314,7 @@ def load_job(
     keep_missing = purpose == "inspect"
     document.data, values = substitute(document, variables, keep_missing=keep_missing)
     checked = validate(Job, document.data, document)
-    check_target(checked.target.connector, document)
+    check_target(checked.target, document)
 
     connector = resolve_connector(checked.source, folder, document)
     layers = [tenant_config(folder, checked.tenant, name) for name in (connector.name, checked.target.connector)]
@@ -317,7 +337,9 @@ def load_job(
         connector=connector,
         source_config=source_config,
         target_config=target_config,
-        secrets=secret_values((source_config, target_config, checked.source.environment), declared, values),
+        secrets=secret_values(
+            (source_config, target_config, checked.source.environment, checked.target.environment), declared, values
+        ),
         project=folder,
         document=document,
     )

@@ -27,7 +27,7 @@ from dativo._paths import cache_dir as cache_folder
 from dativo._paths import configs_dir
 from dativo._report import ChangeReport
 from dativo._selection import ReadPlan, StreamRules, plan_read
-from dativo._target import load_target, write_modes
+from dativo._target import open_target, write_modes
 from dativo._write_rules import WriteRules
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def plan(job: ResolvedJob, *, log: Log = lambda level, line: None, cache_dir: st
     config = KeptConfig(configs_dir(job.project), job.key).over(job.source_config)
     found = _catalog(job, config, log, cache_folder(cache_dir))
     read = plan_read(rules, found.catalog if found else None, job.document, found.chosen if found else {})
-    writer = load_target(job.job.target.connector)
+    writer = open_target(job, log)
     can = write_modes(writer)
     if not isinstance(writer, Inspecting):
         raise ConfigError(f"target `{job.job.target.connector}` cannot be looked at without writing to it")
@@ -174,6 +174,7 @@ def _catalog(job: ResolvedJob, config: Mapping[str, Any], log: Log, cache: Path)
         secrets=job.with_secrets_of(config),
         log=log,
         container=container_options(job.connector.container),
+        sandbox=job.connector.sandbox,
     )
     catalog = discover_or_none(new_engine(job.connector.engine, job.connector.connector, options), config, log)
     return None if catalog is None else CatalogFile(catalog)

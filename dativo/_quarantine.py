@@ -24,7 +24,7 @@ from dativo._job import Job, ResolvedJob
 from dativo._json_text import members
 from dativo._report import AttemptReport
 from dativo._selection import ReadPlan, StreamRules
-from dativo._target import load_target
+from dativo._target import open_target
 
 __all__ = ["Mended", "RejectedRow", "Replays", "opened_quarantine", "read_mended", "rejected_rows", "streams_named"]
 
@@ -275,7 +275,7 @@ def _line(job: ResolvedJob, mended: Mended) -> bytes:
 
 
 def _replaying(job: ResolvedJob) -> Writer:
-    writer = load_target(job.job.target.connector)
+    writer = open_target(job)
     if not isinstance(writer, Replaying):
         raise _no_quarantine(job)
     return writer

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
+from dativo_engines import Isolation
+from dativo_engines.references import native_reader
 from dativo_protocols.errors import ConfigError
 from pydantic import Field
 
 from dativo._document import Document, close_matches, read_document
 from dativo._model import Model, Size, validate
+from dativo._sandbox_config import SandboxConfig
 
 __all__ = ["ContainerConfig", "ProgramConfig", "Recipe", "Runtime", "list_recipes", "load_recipe", "recipe_folders"]
 
@@ -55,6 +58,13 @@ class ProgramConfig(Model):
     """The package's program, where it is not named like the package; without a package, a program on PATH or a path."""
     requirements: list[str] = Field(default_factory=list)
     """Further requirements for the environment."""
+    reader: str | None = None
+    """Of engine `native`: `module:Class`, `path.py:Class` or the path of a shared library, relative to the recipe, or the name of
+    an entry point of `dativo.readers`. Of `flight` the location, of `adbc` the driver."""
+    isolation: Isolation | None = None
+    """Where a native reader runs where a job does not say."""
+    sandbox: SandboxConfig = SandboxConfig()
+    """What the reader may use in a sandbox."""
     arguments: list[str] = Field(default_factory=list)
     """Put before the protocol's own arguments."""
     environment: dict[str, str] = Field(default_factory=dict)
@@ -130,9 +140,15 @@ def _load(path: Path, name: str | None = None) -> tuple[Recipe, Document]:
     if recipe.default_engine not in recipe.engines:
         hint = close_matches(recipe.default_engine, recipe.engines) or f"engines: {', '.join(recipe.engines)}"
         raise document.error(("default_engine",), f"the recipe has no engine `{recipe.default_engine}`", hint=hint)
-    beside = {
-        name: engine.model_copy(update={"manifest": str((path.parent / engine.manifest).absolute())})
-        for name, engine in recipe.engines.items()
-        if engine.manifest is not None
-    }
-    return recipe.model_copy(update={"engines": {**recipe.engines, **beside}}), document
+    beside = {name: _beside(engine, name, path.parent) for name, engine in recipe.engines.items()}
+    return recipe.model_copy(update={"engines": beside}), document
+
+
+def _beside(engine: ProgramConfig, name: str, folder: Path) -> ProgramConfig:
+    """With the paths that are relative to the recipe."""
+    update: dict[str, Any] = {}
+    if engine.manifest is not None:
+        update["manifest"] = str((folder / engine.manifest).absolute())
+    if engine.reader is not None and name == "native":
+        update["reader"] = native_reader(engine.reader, engine.reader, folder)
+    return engine.model_copy(update=update) if update else engine

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dativo_engines import DecodeOptions, Engine, EngineOptions, Selection, is_reference
+from dativo_engines import DecodeOptions, Engine, EngineOptions, Isolation, Selection, is_reference
 from dativo_protocols import Catalog, ConnectionStatus, Spec, StreamId
 from dativo_protocols.errors import ConfigError
 
@@ -45,6 +45,10 @@ def source(
     engine: str | None = None,
     runtime: Literal["package", "docker", "sandbox"] | None = None,
     container: Mapping[str, Any] | None = None,
+    custom_reader: str | None = None,
+    isolation: Isolation | None = None,
+    sandbox: Mapping[str, Any] | None = None,
+    parallel: int | None = None,
     catalog: str | Path | None = None,
     discover: bool = True,
     nested: Literal["json", "struct"] = "json",
@@ -58,8 +62,9 @@ def source(
 
     Args:
         connector: A reference (`singer:tap-x`, `singer:/path/tap`, `singer:tap-x==1.2.3`, `airbyte:airbyte/source-x:1.2.3`,
-            `airbyte:airbyte-source-x==1.2.3`, `airbyte:./manifest.yaml`), a recipe's name or path, or the path of a job, which
-            brings its connector, configuration and streams.
+            `airbyte:airbyte-source-x==1.2.3`, `airbyte:./manifest.yaml`, `native:./reader.py:Class`, `native:module:Class`,
+            `program:/path`), a recipe's name or path, or the path of a job, which brings its connector, configuration and
+            streams.
         config: Its configuration, or the path of a JSON or YAML file, over the recipe's or the job's; `${ENV}` is substituted.
         streams: What `Source.streams` lists and how each is read, as in a job's `source.streams`; None means all.
         state: Where incremental streams start.
@@ -67,6 +72,7 @@ def source(
         engine: Which of a recipe's engines runs it; None takes its default.
         runtime: How it is run, as in a job's `source.runtime`.
         container: What an image may use, as in a job's `source.container`: `{"memory": "2GiB", "network": "none"}`.
+        custom_reader, isolation, sandbox, parallel: As in a job's `source`.
         catalog: A catalog file to use in place of discovery.
         discover: False runs a connector that has no discovery, without a catalog.
         nested: Objects and arrays as JSON text, or as structs and lists where their shape is known.
@@ -80,7 +86,15 @@ def source(
         ConfigError: The reference, the configuration or an option is wrong.
     """
     folder = project_dir(project)
-    how = {"engine": engine, "runtime": runtime, "container": container}
+    how = {
+        "engine": engine,
+        "runtime": runtime,
+        "container": container,
+        "custom_reader": custom_reader,
+        "isolation": isolation,
+        "sandbox": sandbox,
+        "parallel": parallel,
+    }
     found, asked, own_config, secrets, kept = _open(connector, folder, {key: one for key, one in how.items() if one is not None})
     given, more = _config(config)
     own_config = merge(own_config, given)
@@ -102,6 +116,8 @@ def source(
         log=log,
         tmp_dir=state_dir(folder) / "tmp" if state_dir(folder).is_dir() else None,
         container=container_options(found.container),
+        sandbox=found.sandbox,
+        parallel=asked.parallel,
     )
     if catalog is not None:
         asked = asked.model_copy(update={"catalog": str(Path(catalog).absolute())})

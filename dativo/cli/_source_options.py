@@ -49,13 +49,14 @@ def config_options(function: F) -> F:
 
 
 def run_options(function: F) -> F:
-    """Adds `--engine`, `--runtime` and limits of images; the function gets them as `how`, for `open_source`."""
+    """Adds `--engine`, `--runtime`, `--isolation` and limits of images; the function gets them as `how`, for `open_source`."""
 
     @wraps(function)
     def gathered(
         *args: Any,
         engine: str | None,
         runtime: str | None,
+        isolation: str | None,
         memory: str | None,
         network: str | None,
         platform: str | None,
@@ -63,7 +64,8 @@ def run_options(function: F) -> F:
     ) -> Any:
         limits = {"memory": memory, "network": network, "platform": platform}
         container = {name: value for name, value in limits.items() if value is not None}
-        return function(*args, how={"engine": engine, "runtime": runtime, "container": container or None}, **kwargs)
+        how = {"engine": engine, "runtime": runtime, "isolation": isolation, "container": container or None}
+        return function(*args, how=how, **kwargs)
 
     options = (
         click.option("--engine", metavar="ENGINE", help="Run it by this engine of its recipe; by default the recipe's choice."),
@@ -71,6 +73,11 @@ def run_options(function: F) -> F:
             "--runtime",
             type=click.Choice(["package", "docker", "sandbox"]),
             help="Run its package, or its image, in Docker or in a sandbox without it; by default the package if there is one.",
+        ),
+        click.option(
+            "--isolation",
+            type=click.Choice(["in_process", "process", "sandbox"]),
+            help="Where a reader of one's own runs; by default in a sandbox unless it was installed with Dativo.",
         ),
         click.option("--memory", metavar="SIZE", help="Limit of its image, like `2GiB`."),
         click.option("--network", metavar="NETWORK", help="Of its image: `bridge`, `none`, `host`, or one of Docker's."),

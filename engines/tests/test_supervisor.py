@@ -134,6 +134,21 @@ def test_nothing_else_is_open_and_stdin_is_empty(directory: PrivateDirectory) ->
             assert read_all(process).split() == [b"0", b"1", b"2", b"3"]
 
 
+def test_a_program_that_takes_input_gets_it_up_to_its_end(directory: PrivateDirectory) -> None:
+    with Process(["cat"], directory=directory, takes_input=True) as process:
+        os.write(process.stdin, b"given")
+        process.close_input()
+        assert read_all(process) == b"given"
+        assert process.wait(5.0).code == 0
+
+
+def test_who_writes_to_a_program_that_has_ended_learns_it(directory: PrivateDirectory) -> None:
+    with Process(["true"], directory=directory, takes_input=True) as process:
+        process.wait(5.0)
+        with pytest.raises(BrokenPipeError):
+            os.write(process.stdin, b"given")
+
+
 def test_signals_have_their_default_meaning(directory: PrivateDirectory) -> None:
     with shell("grep -E 'Sig(Ign|Blk)' /proc/self/status", directory) as process:
         masks = [int(line.split()[1], 16) for line in read_all(process).splitlines()]

@@ -20,6 +20,7 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "ImageRuntime",
+    "Isolation",
     "ReadCatalog",
     "Reading",
     "ReplicationMethod",
@@ -27,11 +28,13 @@ __all__ = [
 ]
 
 ImageRuntime = Literal["docker", "sandbox"]
+Isolation = Literal["in_process", "process", "sandbox"]
+"""Where a native reader runs: in this process, in one of its own, or in one that sees only what it declares."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """Which program to run: an executable, a package's program, an image, or a manifest.
+    """Which program to run: an executable, a package's program, an image, a manifest, or a reader that engines run themselves.
 
     Attributes:
         reference: As the user wrote it, for messages: `singer:tap-jsonl==0.3.1`.
@@ -45,6 +48,10 @@ class Connector:
         manifest: A declarative source's YAML file.
         runtime: What runs an image: the Docker Engine, or Dativo's own sandbox.
         allow_custom_components: Whether a manifest may name Python classes of its own.
+        reader: What a native reader is: `module:Class`, the path of a Python file and a class in it, the path of a shared
+            library, or a name of the entry-point group `dativo.readers`. Of a connector over Arrow Flight its location, of an
+            ADBC driver its name or path.
+        isolation: Where a native reader runs; None runs those of Dativo's own distributions in this process, others in a sandbox.
     """
 
     reference: str
@@ -57,6 +64,8 @@ class Connector:
     manifest: Path | None = None
     runtime: ImageRuntime = "docker"
     allow_custom_components: bool = False
+    reader: str | None = None
+    isolation: Isolation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,7 @@ class EngineOptions:
             persisted at once, and handed to the next run. From another thread, as soon as it is read, whatever still waits to be
             iterated over; before the iteration ends. Of several that came at once, perhaps only with the last. What it raises,
             the end of the iteration raises.
+        parallel: How many parts of what is to be read are read at a time, where the reader can be read in parts.
     """
 
     cache_dir: Path
@@ -143,6 +153,7 @@ class EngineOptions:
     sync_id: int = 0
     attempt: int = 1
     on_config: Callable[[Mapping[str, Any]], None] | None = None
+    parallel: int = 1
 
 
 class Reading(Protocol):

@@ -9,7 +9,7 @@ every connector this program's memory and start-up time.
 - fd 1, status, lines of text: `started PID`, or `failed ERRNO`; then `exited STATUS MAX_RSS_KIB USER_S SYSTEM_S` with
   wait's status; then `all MAX_RSS_KIB USER_S SYSTEM_S` with what it left behind as well. End of file comes when nothing of the
   connector is left.
-- fd 2 is the connector's stderr; the fd given as an option becomes its stdout.
+- fd 2 is the connector's stderr; the fds given as options become its stdin and its stdout. A stdin of -1 is one without input.
 
 The connector leads a session of its own. On Linux the guardian is a child subreaper: whatever a descendant does (setsid,
 double fork), its orphans become the guardian's children, so they are found. Should the guardian itself be killed, the
@@ -42,7 +42,7 @@ def report(line: str) -> None:
         os.write(1, line.encode() + b"\n")
 
 
-def start(path: str, argv: list[str], stdout: int) -> int:
+def start(path: str, argv: list[str], stdin: int, stdout: int) -> int:
     """Starts the connector and returns its pid; raises OSError when it cannot be executed."""
     guardian = os.getpid()
     failure_read, failure_write = os.pipe()
@@ -53,7 +53,7 @@ def start(path: str, argv: list[str], stdout: int) -> int:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != guardian:
                 os._exit(127)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(os.open(os.devnull, os.O_RDONLY) if stdin < 0 else stdin, 0)
             os.dup2(stdout, 1)
             # Also those that whoever started Dativo ignored, as a shell does with SIGQUIT for what it runs in the background.
             for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
@@ -67,6 +67,9 @@ def start(path: str, argv: list[str], stdout: int) -> int:
             os._exit(127)
     os.close(failure_write)
     os.close(stdout)
+    if stdin >= 0:
+        # Who writes to it learns when the connector does not read any more.
+        os.close(stdin)
     failure = os.read(failure_read, 16)
     os.close(failure_read)
     if failure:
@@ -256,11 +259,13 @@ def remove(directory: str) -> None:
 
 
 def main(options: list[str], command: list[str]) -> None:
-    """`options`: stdout's fd, Dativo's pid, grace in seconds, grace for leftovers in seconds, whether the connector is a wrapper
-    (`True`), private directory or nothing.
+    """`options`: stdin's fd or -1, stdout's fd, Dativo's pid, grace in seconds, grace for leftovers in seconds, whether the
+    connector is a wrapper (`True`), private directory or nothing.
     """
-    stdout, parent, grace, leftover_grace, is_wrapper, directory = options
-    os.set_inheritable(int(stdout), False)
+    stdin, stdout, parent, grace, leftover_grace, is_wrapper, directory = options
+    for fd in (int(stdin), int(stdout)):
+        if fd >= 0:
+            os.set_inheritable(fd, False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -271,7 +276,7 @@ def main(options: list[str], command: list[str]) -> None:
         signal.signal(number, lambda *_: None)
     path, *argv = command
     try:
-        leader = start(path, argv, int(stdout))
+        leader = start(path, argv, int(stdin), int(stdout))
     except OSError as error:
         report(f"failed {error.errno}")
         return

@@ -28,7 +28,9 @@ class ProgramRuntime(ConnectorRuntime):
 
     @property
     def name(self) -> str:
-        """The program's name."""
+        """The program's name, or that of the reader which it runs."""
+        if self._connector.reader is not None:
+            return Path(self._connector.reader).name
         return Path(self.program or self._connector.executable or self._connector.package or self._connector.reference).name
 
     def prepare(self) -> None:
@@ -53,7 +55,12 @@ class ProgramRuntime(ConnectorRuntime):
             raise ConfigError(f"`{connector.reference}` names neither a program nor a package")
 
     def start(
-        self, arguments: Sequence[str], files: Mapping[str, bytes], *, stop_timeout_seconds: float | None = None
+        self,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        *,
+        stop_timeout_seconds: float | None = None,
+        takes_input: bool = False,
     ) -> Process:
         """Starts the program with the connector's own arguments before these."""
         paths = {name: self._directory.write(name, data) for name, data in files.items()}
@@ -64,5 +71,6 @@ class ProgramRuntime(ConnectorRuntime):
             stop_timeout_seconds=self._stop_timeout(stop_timeout_seconds),
             redactor=self._redactor,
             log=self._options.log,
+            takes_input=takes_input,
         )
         return self._stack.enter_context(process)

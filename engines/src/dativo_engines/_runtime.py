@@ -64,6 +64,38 @@ class Runtime(Protocol):
         ...
 
 
+class TakingInput(Running, Protocol):
+    """A connector that reads what this process writes."""
+
+    @property
+    def stdin(self) -> int:
+        """File descriptor to write to; closed by `close_input` and by the runtime."""
+        ...
+
+    def close_input(self) -> None:
+        """The end of file, for the connector. May be called twice."""
+        ...
+
+
+class InputRuntime(Runtime, Protocol):
+    """A `Runtime` whose connectors can be written to: those of programs of this machine."""
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        *,
+        stop_timeout_seconds: float | None = None,
+        takes_input: bool = False,
+    ) -> TakingInput:
+        """As `Runtime.start`.
+
+        Args:
+            takes_input: Whether stdin is a pipe from this process, in the place of an empty file.
+        """
+        ...
+
+
 def placed(arguments: Sequence[str], paths: Mapping[str, str | Path]) -> list[str]:
     """The arguments with names of files replaced by the paths where the connector finds them."""
     return [str(paths.get(argument, argument)) for argument in arguments]

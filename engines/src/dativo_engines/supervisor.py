@@ -32,8 +32,8 @@ class Process(Started):
     """A running program, its stdout to read from `stdout`, its stderr drained into the log.
 
     It starts in the current directory (configurations name files relative to it), in a session of its own, with a clean
-    environment, stdin from /dev/null and no other open file. It ends, with everything it started, when `close` is called,
-    when the `with` block is left, and when this process dies in whatever way.
+    environment, stdin from /dev/null unless it takes input, and no other open file. It ends, with everything it started, when
+    `close` is called, when the `with` block is left, and when this process dies in whatever way.
 
     Args:
         command: Path or name on PATH, then the arguments.
@@ -44,8 +44,10 @@ class Process(Started):
         log: Called with level and masked line for each line of stderr, from another thread.
         passed: Prefixes of variables that are passed on besides the clean environment.
         is_wrapper: The program only holds the connector, and would end it unheard at SIGTERM: that goes to what it started.
+        takes_input: Whether its stdin is a pipe that this process writes to.
 
     Attributes:
+        stdin: File descriptor to write to where it takes input, else -1; closed by `close`.
         stdout: File descriptor to read from; closed by `close`, unless set to -1 by who took it.
         pid: Of the program.
 
@@ -64,6 +66,7 @@ class Process(Started):
         log: Callable[[str, str], None] | None = None,
         passed: tuple[str, ...] = (),
         is_wrapper: bool = False,
+        takes_input: bool = False,
     ) -> None:
         self.command = tuple(command)
         self.mark = directory.mark
@@ -80,23 +83,26 @@ class Process(Started):
         stderr_read, stderr_write = open_pipe()
         status_read, status_write = open_pipe()
         control_read, self._control = open_pipe()
-        options = [stdout_write, os.getpid(), stop_timeout_seconds, LEFTOVER_GRACE_SECONDS, is_wrapper, directory.path]
+        stdin_read, self.stdin = open_pipe(PIPE_BYTES) if takes_input else (-1, -1)
+        given = (stdout_write,) if stdin_read < 0 else (stdin_read, stdout_write)
+        graces = (stop_timeout_seconds, LEFTOVER_GRACE_SECONDS)
+        options = [stdin_read, stdout_write, os.getpid(), *graces, is_wrapper, directory.path]
         try:
             self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", _guardian.__file__, *map(str, options), "--", path, *command],
                 stdin=control_read,
                 stdout=status_write,
                 stderr=stderr_write,
-                pass_fds=(stdout_write,),
+                pass_fds=given,
                 env=environ,
                 start_new_session=True,
             )
         except BaseException:
-            for fd in (self.stdout, stderr_read, status_read, self._control):
+            for fd in (self.stdout, stderr_read, status_read, self._control, *([self.stdin] if takes_input else [])):
                 os.close(fd)
             raise
         finally:
-            for fd in (stdout_write, stderr_write, status_write, control_read):
+            for fd in (*given, stderr_write, status_write, control_read):
                 os.close(fd)
         self._status = _Lines(status_read)
         self._thread = threading.Thread(
@@ -143,6 +149,7 @@ class Process(Started):
 
     def close(self) -> None:
         """Ends the program and everything it started, and waits for it. May be called twice."""
+        self.close_input()
         if self.stdout >= 0:
             os.close(self.stdout)
             self.stdout = -1
@@ -154,6 +161,12 @@ class Process(Started):
         if self._control >= 0:
             os.close(self._control)
             self._control = -1
+
+    def close_input(self) -> None:
+        """The end of file for a program that takes input. May be called twice."""
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
 
     def _ask(self, what: bytes) -> None:
         with contextlib.suppress(OSError):

@@ -49,7 +49,7 @@ class AirbyteEngine:
             said: list[ConnectionStatus] = []
             try:
                 said.extend(message for message in reading if isinstance(message, ConnectionStatus))
-            except ConnectorError as error:
+            except (ConfigError, ConnectorError) as error:
                 if not said or said[-1].succeeded:
                     return ConnectionStatus(False, str(error))
             if not said:
@@ -88,9 +88,17 @@ class AirbyteEngine:
         config: Mapping[str, Any] | None = None,
         catalog: ConfiguredCatalog | None = None,
         state: bytes | None = None,
+        partition: bytes | None = None,
     ) -> AirbyteReading:
         return AirbyteReading(
-            self._connector, self._options, command, manifest=self._manifest, config=config, catalog=catalog, state=state
+            self._connector,
+            self._options,
+            command,
+            manifest=self._manifest,
+            config=config,
+            catalog=catalog,
+            state=state,
+            partition=partition,
         )
 
     def _answer(self, kind: type[Answer], command: str, config: Mapping[str, Any] | None = None) -> Answer:

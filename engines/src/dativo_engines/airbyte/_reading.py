@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from dativo_protocols import ConnectorError, Control, Log, Message, StreamId, StreamStatus, TraceError
+from dativo_protocols import ConfigError, ConnectorError, Control, DativoError, Log, Message, StreamId, StreamStatus, TraceError
 
 from dativo_engines._engine import Connector, EngineOptions
 from dativo_engines._reading import ConnectorReading, decoder_options
@@ -35,6 +35,7 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         config: For `--config`; None leaves the option out.
         catalog: For `--catalog`, likewise.
         state: For `--state`, likewise; exactly these bytes.
+        partition: For `--partition`, which only programs of Dativo's SDK know, likewise.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         config: Mapping[str, Any] | None = None,
         catalog: ConfiguredCatalog | None = None,
         state: bytes | None = None,
+        partition: bytes | None = None,
     ) -> None:
         super().__init__(options)
         self._connector = connector
@@ -55,6 +57,7 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         self._config = config
         self._catalog = catalog
         self._state = state
+        self._partition = partition
         self._verdict: Verdict | None = None
         self._reconfiguring: Reconfiguring | None = None
 
@@ -81,6 +84,8 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
             files["catalog.json"] = self._catalog.data
         if self._state is not None:
             files["state.json"] = self._state
+        if self._partition is not None:
+            files["partition"] = self._partition
         for name in files:
             arguments += [f"--{name.removesuffix('.json')}", name]
         session = self.session
@@ -160,7 +165,7 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         secrets = {*self._options.secrets, *secrets_in(self._config or {})}
         self.session.redactor.add([*secrets_in(config), *_in_place_of(secrets, self._config, config)])
 
-    def _judged(self, end: Callable[[], Any]) -> ConnectorError | None:
+    def _judged(self, end: Callable[[], Any]) -> DativoError | None:
         ended = end()
         if ended is None or self._verdict is None:
             return None
@@ -174,9 +179,12 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         if found is not None and self._command != "read":
             # Nothing is lost yet that another attempt could save: whoever waits is told at once.
             found.again = found.retryable
+        if found is not None and self._connector.reader is not None and found.facts.get("failure_type") == "config_error":
+            # A reader of one's own knows what it says: it is the same wherever it runs.
+            return ConfigError(found.message, hint=found.hint, facts=found.facts)
         return found
 
-    def _first_cause(self, error: ConnectorError) -> ConnectorError:
+    def _first_cause(self, error: ConnectorError) -> DativoError:
         """What the decoder met may only be the end of a source that failed: then that is the cause."""
         found = self._judged(self.ended_badly)
         if found is None:

@@ -11,6 +11,12 @@ from dativo_engines._runtime import Runtime
 
 def runtime_for(connector: Connector, options: EngineOptions, *, directory: PrivateDirectory, redactor: Redactor) -> Runtime:
     """The runtime that the connector asks for; not prepared yet."""
+    if connector.isolation == "sandbox":
+        from dativo_engines.native import code_of
+        from dativo_engines.plugins import PluginSandbox
+
+        code = code_of(connector)
+        return PluginSandbox(connector, options, directory=directory, redactor=redactor, sandbox=options.sandbox, code=code)
     if connector.image is None:
         return ProgramRuntime(connector, options, directory=directory, redactor=redactor)
     # Each is loaded when it is needed: the Docker client takes its time.

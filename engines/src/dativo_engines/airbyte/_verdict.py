@@ -23,6 +23,8 @@ _SAYS_NOTHING = re.compile(
     r"^\s*(?:something went wrong\b.*|an unexpected error occurred\W*|error|none|)\s*$", re.IGNORECASE | re.DOTALL
 )
 
+HINT = "\nhint: "
+
 HINTS = {
     "config_error": "the source says that its configuration, or what is selected, is at fault: mend it, then run again",
     "transient_error": "the source says that this may pass by itself: run again later",
@@ -115,7 +117,9 @@ class Verdict:
         kinds = {error.failure_type or "system_error" for error in errors}
         kind = next(one for one in ("config_error", "system_error", "transient_error") if one in kinds)
         first = next(error for error in errors if (error.failure_type or "system_error") == kind)
-        message = f"`{name}` failed: {self._cause(first)}"
+        # Programs of Dativo's SDK say what to do about it as Dativo does.
+        said, _, advice = self._cause(first).partition(HINT)
+        message = f"`{name}` failed: {said}"
         others = [stream for stream in dict.fromkeys(error.stream for error in errors) if stream not in (None, first.stream)]
         if first.stream is not None:
             message += f" (stream `{self._known(first.stream)}`" + (f"; also {_listed(others)})" if others else ")")
@@ -126,7 +130,7 @@ class Verdict:
         facts["stack_trace"] = self._masked(first.stack_trace)
         return ConnectorError(
             message,
-            hint=ended.hint or HINTS.get(kind),
+            hint=ended.hint or advice or HINTS.get(kind),
             retryable=kind == "transient_error",
             again=kind != "config_error",
             facts={key: value for key, value in facts.items() if value is not None},
@@ -136,7 +140,9 @@ class Verdict:
         said = self._redactor(error.message)
         if error.internal_message and _SAYS_NOTHING.match(said):
             said = self._redactor(error.internal_message)
-        return " ".join(said.split()).rstrip(".")[:1000] or "it does not say why"
+        cause, hint, advice = said.partition(HINT)
+        shown = " ".join(cause.split()).rstrip(".")[:1000] or "it does not say why"
+        return f"{shown}{hint}{' '.join(advice.split())[:1000]}"
 
     def _hint(self, incomplete: Sequence[StreamId]) -> str | None:
         if any(stream not in self._statuses for stream in incomplete):

@@ -8,7 +8,7 @@ the standard library's smallest parts only. PLAN is a file that `marshal` wrote:
 - `seccomp`: path of a filter, or null where `bwrap` has installed it
 - `relay`: file descriptor that takes the listening sockets, or null; `hosts`: address and port of each; `addresses`: those that
   the loopback interface is to have besides its own
-- `limits`: resource limits by number, which are lowered and never raised; `directory`: to start in
+- `limits`: resource limits by number, which are lowered and never raised; `folder`: to start in, else `directory`
 
 Landlock is asked by system calls, whose numbers are the same for all processors.
 """
@@ -167,7 +167,10 @@ def main(path: str, command: list[str]) -> None:
         restrict(plan)
     if plan["seccomp"]:
         refuse_calls(plan["seccomp"])
-    os.chdir(plan["directory"])
+    try:
+        os.chdir(plan["folder"] or plan["directory"])
+    except OSError:
+        os.chdir(plan["directory"])
     try:
         os.execve(command[0], command, os.environ)
     except OSError as error:

@@ -176,6 +176,8 @@ class Plans:
             "addresses": list(further_addresses(relayed)),
             "limits": self._limits(),
             "directory": "/tmp",
+            # Configurations name files relative to it.
+            "folder": os.getcwd() if any(file.path.is_relative_to(Path.cwd()) for file in self._sandbox.files) else None,
         }
 
     def _limits(self) -> list[tuple[int, int]]:

@@ -107,7 +107,12 @@ class PluginSandbox(ConnectorRuntime):
             self._log("warning", line)
 
     def start(
-        self, arguments: Sequence[str], files: Mapping[str, bytes], *, stop_timeout_seconds: float | None = None
+        self,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        *,
+        stop_timeout_seconds: float | None = None,
+        takes_input: bool = False,
     ) -> PluginProcess:
         """Starts the program with the connector's own arguments before these.
 
@@ -139,6 +144,7 @@ class PluginSandbox(ConnectorRuntime):
                 stop_timeout_seconds=self._stop_timeout(stop_timeout_seconds),
                 redactor=self._redactor,
                 log=self._options.log,
+                takes_input=takes_input,
             )
             # What the plugin leaves there goes when it has ended.
             self._stack.push(opening.pop_all())

@@ -1,0 +1,91 @@
+"""The class that a native reader is, and what it says of itself before anything of it runs."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+from dativo_protocols import ConfigError
+from dativo_sdk._plugin import READERS, WRITERS
+
+from dativo_engines._choices import suggestion
+from dativo_engines._engine import Connector, Isolation
+
+OWN = ("dativo", "dativo-engines", "dativo-plugin-sdk", "dativo-protocols", "dativo-readers")
+"""Dativo's own distributions."""
+
+
+RUNNER = ("-P", "-m", "dativo_sdk.program")
+"""This Python, as the program that a reader becomes in a process of its own; without the current directory on its path."""
+
+
+def as_program(connector: Connector, isolation: Isolation = "process") -> Connector:
+    """The plugin as a program of its own."""
+    arguments = (*RUNNER, connector.reader or "", *connector.arguments)
+    return replace(connector, executable=sys.executable, package=None, arguments=arguments, isolation=isolation)
+
+
+def isolation_of(connector: Connector, group: str = READERS) -> Isolation:
+    """Where a native plugin runs: as it says, else in this process if it is Dativo's own code, else in a sandbox."""
+    if connector.isolation is not None:
+        return connector.isolation
+    return "in_process" if is_own(connector.reader or "", group) else "sandbox"
+
+
+def code_of(connector: Connector) -> list[Path]:
+    """The files and folders that are the plugin's own code, which a sandbox shows to it.
+
+    Of a file, the folder of its manifest, else the file alone; of a module, its package, wherever it is installed.
+
+    Raises:
+        ConfigError: Its manifest cannot be read.
+    """
+    if connector.reader is None:
+        return []
+    place, colon, _ = connector.reader.rpartition(":")
+    if is_library(connector.reader) or place.endswith(".py"):
+        file = Path(place if colon else connector.reader)
+        from dativo_sdk.manifest import Manifest
+
+        manifest = Manifest.beside(file)
+        return [file if manifest is None or manifest.root is None else manifest.root]
+    module = place if colon else _any_entry_point(connector.reader).module
+    # Of the package alone: nothing of a module is run to find it.
+    found = find_spec(module.partition(".")[0])
+    if found is None:
+        return []
+    places = found.submodule_search_locations or ([found.origin] if found.origin else [])
+    return [Path(each) for each in places]
+
+
+def is_library(reader: str) -> bool:
+    """Whether this is a shared library rather than Python."""
+    return reader.endswith((".so", ".dylib"))
+
+
+def is_own(reader: str, group: str = READERS) -> bool:
+    """Whether a plugin was installed with Dativo, as far as that can be told without running anything of it."""
+    module, colon, _ = reader.partition(":")
+    if colon:
+        return not module.endswith(".py") and module.partition(".")[0] in {name.replace("-", "_") for name in OWN}
+    if is_library(reader):
+        return False
+    dist = _entry_point(reader, group).dist
+    return dist is not None and dist.name.lower().replace("_", "-") in OWN
+
+
+def _any_entry_point(name: str) -> EntryPoint:
+    """Of a reader, or of a writer."""
+    return next(iter(entry_points(group=WRITERS, name=name)), None) or _entry_point(name, READERS)
+
+
+def _entry_point(name: str, group: str) -> EntryPoint:
+    for point in entry_points(group=group, name=name):
+        return point
+    known = sorted({point.name for point in entry_points(group=group)})
+    kind = group.rpartition(".")[2]
+    hint = suggestion(name, known, kind) if known else "install the package that has it, or name its class: `module:Class`"
+    raise ConfigError(f"there is no entry point `{name}` in the group `{group}`", hint=hint, facts={"name": name, "group": group})

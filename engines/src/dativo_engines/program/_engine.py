@@ -1,0 +1,28 @@
+"""Runs programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dativo_engines._engine import Connector, EngineOptions, ReadCatalog
+from dativo_engines.airbyte import AirbyteEngine, configured_catalog
+from dativo_engines.airbyte._reading import AirbyteReading
+
+FORMAT = {"DATIVO_FORMAT": "arrow"}
+"""Tells a program that knows the Arrow protocol to use it. Others do not look at it, and answer in JSON lines."""
+
+
+class ProgramEngine(AirbyteEngine):
+    """One program: an executable, or a package's. It is run, judged and ended as an Airbyte source is.
+
+    Rows come as Arrow record batches (BATCH) or as JSON lines (RECORD), as the program likes, also in turns.
+    """
+
+    def __init__(self, connector: Connector, options: EngineOptions) -> None:
+        super().__init__(replace(connector, environment={**FORMAT, **connector.environment}), options)
+
+    def read_part(self, config: Mapping[str, Any], catalog: ReadCatalog, state: bytes | None, token: bytes) -> AirbyteReading:
+        """A reading of one part of what there is, as `read` is of the whole; for programs that can be read in parts."""
+        return self._ask("read", config, configured_catalog(catalog, sync_id=self._options.sync_id), state, token)
