@@ -11,15 +11,20 @@
 //! - [`State`]: what it says about how far it is. [`SavedState`]: what it said before.
 //! - [`Error`]: what went wrong, grouped by what the caller should do.
 
+#[cfg(feature = "capi")]
+#[doc(hidden)]
+pub mod capi;
 mod catalog;
 mod config;
 mod error;
 mod info;
-#[cfg(feature = "program")]
+#[cfg(any(feature = "program", feature = "capi"))]
 mod panics;
 mod piece;
 #[cfg(feature = "program")]
 mod program;
+#[cfg(feature = "python")]
+mod python;
 mod read_catalog;
 mod reader;
 mod saved_state;
@@ -31,6 +36,8 @@ pub use info::{API_VERSION, Info};
 pub use piece::{Estimate, Partition, Piece, PieceKind};
 #[cfg(feature = "program")]
 pub use program::{program, run};
+#[cfg(feature = "python")]
+pub use python::python_class;
 pub use read_catalog::{ReadCatalog, SelectedStream};
 pub use reader::Reader;
 pub use saved_state::{SavedState, State};
@@ -38,6 +45,8 @@ pub use saved_state::{SavedState, State};
 pub use arrow_array;
 pub use arrow_schema;
 pub use dativo_codec::{RejectsBuilder, StreamId, rejects_schema};
+#[cfg(feature = "python")]
+pub use pyo3;
 pub use schemars;
 pub use serde;
 pub use serde_json;
