@@ -65,7 +65,7 @@ class SandboxConfig(Model):
 
 
 NAMES = {"memory": "memory_bytes", "file_size": "file_bytes", "tmp": "tmp_bytes", "output": "output_bytes", "time": "seconds"}
-UNLIMITED = ("memory_bytes", "processes", "file_bytes", "output_bytes")
+UNLIMITED = ("memory_bytes", "processes", "file_bytes", "output_bytes", "seconds")
 
 
 def sandbox_options(sandbox: SandboxConfig, project: Path) -> SandboxOptions:
