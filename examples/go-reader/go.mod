@@ -1,0 +1,3 @@
+module example.org/source-lines
+
+go 1.19
