@@ -26,6 +26,7 @@ COMMANDS = (
     "state",
     "runs",
     "connector",
+    "plugin",
     "keys",
     "doctor",
     "completion",

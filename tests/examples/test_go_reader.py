@@ -21,7 +21,7 @@ def program(tmp_path_factory) -> Path:
     if shutil.which("go") is None:
         pytest.skip("there is no go: scripts/servers.sh installs it as root on Debian")
     folder = tmp_path_factory.mktemp("go")
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOCACHE": str(folder / "cache")}
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
     command = ["go", "build", "-o", str(folder / "source-lines"), "."]
     subprocess.run(command, cwd=EXAMPLE, env=environment, check=True)
     return folder / "source-lines"
@@ -30,15 +30,13 @@ def program(tmp_path_factory) -> Path:
 def run(program: Path, command: str, folder: Path, config: dict, *options: str, **environment: str):
     """What it said: messages, and a table of the rows in its frames."""
     (folder / "config.json").write_text(json.dumps(config))
-    line = [str(program), command, "--config", "config.json", *options]
-    ended = subprocess.run(line, cwd=folder, capture_output=True, env={**os.environ, **environment}, check=False)
-    messages, tables, rest = [], [], ended.stdout
-    while rest:
-        head, _, rest = rest.partition(b"\n")
-        messages.append(json.loads(head))
+    words = [str(program), command, "--config", "config.json", *options]
+    ended = subprocess.run(words, cwd=folder, capture_output=True, env={**os.environ, **environment}, check=False)
+    messages, tables, said = [], [], io.BytesIO(ended.stdout)
+    while line := said.readline():
+        messages.append(json.loads(line))
         if messages[-1]["type"] == "BATCH":
-            data, rest = rest[: messages[-1]["bytes"]], rest[messages[-1]["bytes"] :]
-            tables.append(pa.ipc.open_stream(io.BytesIO(data)).read_all())
+            tables.append(pa.ipc.open_stream(io.BytesIO(said.read(messages[-1]["bytes"]))).read_all())
             tables[-1].validate(full=True)
     return ended.returncode, messages, pa.concat_tables(tables) if tables else None
 

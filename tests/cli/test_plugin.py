@@ -1,0 +1,61 @@
+"""`dativo plugin new`: a project whose tests pass at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def dativo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dativo", "plugin", "new", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_python_project_s_tests_pass_at_once(tmp_path):
+    made = dativo(tmp_path, "source-orders")
+    assert made.returncode == 0, made.stderr
+    assert "source-orders/src/source_orders/__init__.py" in made.stdout
+    project = tmp_path / "source-orders"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    tested = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert "2 passed" in tested.stdout, tested.stdout + tested.stderr
+    target = f"{project / 'src' / 'source_orders' / '__init__.py'}:SourceOrders"
+    said = subprocess.run([sys.executable, "-m", "dativo_sdk.program", target, "spec"], capture_output=True, check=True)
+    assert b'"name":"source-orders"' in said.stdout
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="there is no cargo")
+@pytest.mark.xdist_group("cargo")
+@pytest.mark.timeout(900)
+def test_a_rust_project_s_tests_pass_at_once(tmp_path):
+    assert dativo(tmp_path, "source-orders", "--language", "rust").returncode == 0
+    project = tmp_path / "source-orders"
+    # What the workspace has built already need not be built again.
+    shutil.copy(ROOT / "Cargo.lock", project)
+    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
+    environment = {**os.environ, "CARGO_TARGET_DIR": target, "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
+    tested = subprocess.run(["cargo", "test"], cwd=project, capture_output=True, text=True, env=environment, check=False)
+    assert "test result: ok. 2 passed" in tested.stdout, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Source_Orders",), "`Source_Orders` is no name for a project"),
+        (("taken",), "`taken` is there already"),
+        (("a", "--language", "rust", "--rust-sdk", "."), "the crate `dativo-sdk` is not known"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, arguments, message):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    made = dativo(tmp_path, *arguments)
+    assert made.returncode == 2
+    assert message in made.stderr
