@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -165,3 +166,21 @@ def test_what_cannot_be_is_an_error_of_the_job(source: dict[str, Any], message: 
     with pytest.raises(ConfigError) as caught:
         dativo.run(job("in_process", source=source))
     assert message in caught.value.message
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example in C++."""
+    if shutil.which("g++") is None:
+        pytest.skip("no compiler")
+    root, built = READER.parents[2], tmp_path_factory.mktemp("library") / "libsquares.so"
+    options = ["-std=c++17", "-shared", "-fPIC", "-I", str(root / "sdk" / "include"), "-o", str(built)]
+    subprocess.run(["g++", *options, str(root / "examples" / "cpp-reader" / "reader.cpp")], check=True)
+    return built
+
+
+@isolated
+def test_a_shared_library_is_a_reader(isolation: Any, library: Path, project: Path) -> None:
+    source = dativo.source(f"native:{library}", {"rows": 1000}, isolation=isolation)
+    assert source.streams == ("squares",)
+    assert source.read("squares").to_arrow().num_rows == 1000
