@@ -53,6 +53,11 @@ pub fn parse_integer(text: &[u8]) -> Result<i64, &'static str> {
     number.to_i64().map_err(Problem::text)
 }
 
+/// Whether the text is a number that a 64-bit float gives back unchanged.
+pub fn is_exact_float(text: &[u8]) -> bool {
+    Number::parse(text).is_some_and(|number| number.to_f64().is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +74,7 @@ mod tests {
         assert_eq!(parse_decimal(b"1.5", 10, 2), Ok(150));
         assert_eq!(parse_integer(b"1e3"), Ok(1000));
         assert_eq!(parse_integer(b"1.5"), Err("the number has a fraction"));
+        assert!(is_exact_float(b"0.1") && !is_exact_float(b"0.10000000000000001"));
         assert_eq!(parse_integer(b"x"), Err("the text is not a number"));
     }
 }
