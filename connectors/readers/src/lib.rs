@@ -5,6 +5,7 @@
 //! - [`csv`]: comma-separated values.
 //! - [`jsonl`]: JSON lines.
 //! - [`parquet`]: Parquet files.
+//! - [`postgres`]: tables, views and queries of a PostgreSQL database.
 //!
 //! What readers of files have in common: which files there are and their bytes as text (`files`), text in blocks through threads
 //! in order (`flow`), what was given and the states that cover it (`progress`).
@@ -15,5 +16,6 @@ mod files;
 mod flow;
 pub mod jsonl;
 pub mod parquet;
+pub mod postgres;
 mod progress;
 mod types;
