@@ -10,10 +10,9 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 UV := .tools/uv/bin/uv
 BIN := .venv/bin
 RUST := $(shell find protocols -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
-READERS := $(shell find connectors/readers sdk -name '*.rs' -o -name Cargo.toml) $(RUST)
 MANIFESTS := pyproject.toml protocols/pyproject.toml sdk/pyproject.toml engines/pyproject.toml
 # Rust is tested without optimisation: with overflow checks, and in a fifth of the time that linking optimised test programs takes.
-CARGO_TEST := cargo test --workspace --exclude dativo-protocols-python --exclude dativo-readers-python --features dativo-sdk/program
+CARGO_TEST := cargo test --workspace --exclude dativo-protocols-python --features dativo-sdk/program
 
 export CARGO_PROFILE_DEV_DEBUG := line-tables-only
 export UV_PYTHON_DOWNLOADS := never
@@ -32,18 +31,19 @@ help: ## What there is to make
 
 setup: .venv/.packages .venv/.extension ## Python environment, extension in release, the four distributions
 
-readers: setup .venv/.readers ## The built-in readers of files and tables (minutes the first time; `make test` does it)
+readers: ## The built-in readers of files and tables, as programs in target/release (minutes)
+	cargo build --release --package dativo-readers
 
 quickstart: setup ## Set up, run the first job, show its tables
 	scripts/quickstart.sh
 
-test: setup readers ## Set up, then pass all tests, Rust and Python
+test: setup ## Set up, then pass all tests, Rust and Python
 	scripts/servers.sh
 	scripts/images.sh
 	$(CARGO_TEST)
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup --durations 10 $(PYTEST)
 
-lint: setup readers ## ruff, mypy, stubtest, clippy, rustfmt
+lint: setup ## ruff, mypy, stubtest, clippy, rustfmt
 	scripts/lint.sh
 
 format: setup ## Let ruff and rustfmt write
@@ -51,7 +51,7 @@ format: setup ## Let ruff and rustfmt write
 	$(BIN)/ruff format .
 	cargo fmt --all
 
-bench: setup readers ## Time Dativo and its peers, write docs/benchmarks.md (an hour; BENCH="--rows 100000" for a short one)
+bench: setup ## Time Dativo and its peers, write docs/benchmarks.md (an hour; BENCH="--rows 100000" for a short one)
 	$(BIN)/python -m benchmarks $(BENCH)
 
 crash: setup ## Kill a run at 200 random instants in each target, compare the rows (hours; CRASH="--kills 20", or "--source docker" for a container)
@@ -86,10 +86,6 @@ $(UV):
 
 .venv/.extension: $(RUST) protocols/pyproject.toml .venv/.requirements
 	cd protocols && maturin develop --uv --release --quiet
-	touch $@
-
-.venv/.readers: $(READERS) connectors/readers/pyproject.toml .venv/.packages
-	cd connectors/readers && maturin develop --uv --release --quiet
 	touch $@
 
 .venv/.packages: $(MANIFESTS) .venv/.requirements

@@ -108,7 +108,8 @@ impl Feed {
             }
             if wanted > longest {
                 let line = self.line;
-                let message = format!("the record behind line {line} is longer than {longest} bytes");
+                let message =
+                    format!("the record behind line {line} is longer than {longest} bytes");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
             wanted *= 2;

@@ -108,11 +108,7 @@ impl Cursor {
 
     /// How far it is.
     pub(super) fn reached(&self) -> Result<Reached, ArrowError> {
-        let value = self
-            .best
-            .as_ref()
-            .map(to_text)
-            .transpose()?;
+        let value = self.best.as_ref().map(to_text).transpose()?;
         let value = value.and_then(|text| {
             let text = text.as_any().downcast_ref::<StringArray>()?;
             Some(text.value(0).to_owned())
