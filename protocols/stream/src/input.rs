@@ -532,28 +532,28 @@ mod tests {
     /// Payloads of an input that has nothing but frames; those within a chunk and those that are not.
     fn frames(mut input: Input) -> Vec<Vec<u8>> {
         let mut found = Vec::new();
-        loop {
-            let Piece::Lines { chunk, .. } = input.next(&|| {}).unwrap() else {
-                return found;
-            };
+        while let Piece::Lines { chunk, .. } = input.next(&|| {}).unwrap() {
             let mut rest = &chunk[..];
+            let mut begun = None;
             while let Some(end) = memchr::memchr(b'\n', rest) {
                 let length: usize = str::from_utf8(&rest[..end]).unwrap().parse().unwrap();
                 rest = &rest[end + 1..];
-                if length <= rest.len() {
-                    found.push(rest[..length].to_vec());
-                    rest = &rest[length..];
-                    continue;
+                if length > rest.len() {
+                    begun = Some(input.begin_frame(length, rest));
+                    break;
                 }
-                let begun = input.begin_frame(length, rest);
-                let Finished::Whole(chunk, at) = input.finish_frame(begun, &|| {}).unwrap() else {
-                    panic!("no frame");
-                };
-                assert_eq!(chunk[at.clone()].as_ptr().addr() % ALIGNMENT, 0);
-                found.push(chunk[at].to_vec());
-                rest = &[];
+                found.push(rest[..length].to_vec());
+                rest = &rest[length..];
             }
+            drop(chunk);
+            let Some(begun) = begun else { continue };
+            let Finished::Whole(chunk, at) = input.finish_frame(begun, &|| {}).unwrap() else {
+                panic!("no frame");
+            };
+            assert_eq!(chunk[at.clone()].as_ptr().addr() % ALIGNMENT, 0);
+            found.push(chunk[at].to_vec());
         }
+        found
     }
 
     #[test]
