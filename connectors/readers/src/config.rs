@@ -110,7 +110,7 @@ impl Source {
             let place = Place::of(path)?;
             for entry in place.list(path)? {
                 if !files.iter().any(|(_, known)| known.path == entry.path) {
-                    files.push((place.clone(), entry));
+                    files.push((place, entry));
                 }
             }
         }
@@ -162,7 +162,7 @@ impl Source {
                 .as_ref()
                 .and_then(|history| history.position(&file))
                 .cloned();
-            Some((place.clone(), file, from))
+            Some((*place, file, from))
         });
         Ok((todo.collect(), history))
     }

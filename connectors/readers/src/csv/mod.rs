@@ -35,6 +35,9 @@ use stream::{Stream, likely_boundary, schema};
 /// Bytes of text that one thread decodes at a time.
 const BLOCK: usize = 1 << 20;
 
+/// What is to be read of a stream, in order, and its history where it is read incrementally.
+type Todo = (Vec<Job>, Option<History>);
+
 /// Reads CSV files.
 pub struct CsvReader {
     config: Config,
@@ -204,7 +207,7 @@ impl Reader for CsvReader {
 
 impl CsvReader {
     /// What is to be read of a stream, in order, and its history where it is read incrementally; `None` where it is not selected.
-    fn todo(&self, number: usize) -> Result<Option<(Vec<Job>, Option<History>)>, Error> {
+    fn todo(&self, number: usize) -> Result<Option<Todo>, Error> {
         let stream = &self.streams[number];
         let selected = self
             .catalog

@@ -99,8 +99,11 @@ fn partition(
     Ok(Partition { token, state })
 }
 
-/// A file in pieces; each with where the next one starts.
-fn split(stream: &Stream, job: &Job, target: u64) -> Result<Vec<(Job, Option<(u64, u64)>)>, Error> {
+/// A piece of a file, and where the next one starts: bytes and lines before it.
+type Cut = (Job, Option<(u64, u64)>);
+
+/// A file in pieces.
+fn split(stream: &Stream, job: &Job, target: u64) -> Result<Vec<Cut>, Error> {
     let start = job.from.as_ref().map_or(0, |from| from.offset);
     let (mut feed, file, seekable) = opened(job)?;
     if !seekable || file.size - start.min(file.size) <= target {

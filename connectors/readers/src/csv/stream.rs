@@ -61,7 +61,7 @@ impl Stream {
         Ok(Job {
             stream: number,
             file: file.clone(),
-            place: place.clone(),
+            place: *place,
             compression: self
                 .config
                 .compression
@@ -213,7 +213,7 @@ impl Stream {
     ) -> Result<(Plan, Vec<String>), Error> {
         let known = selected
             .and_then(|selected| selected.arrow_schema.as_ref())
-            .map(|schema| self.from_schema(schema));
+            .map(|schema| self.columns_of(schema));
         let all = match known {
             Some(columns) => columns?,
             None => self.discover()?,
@@ -244,7 +244,7 @@ impl Stream {
     }
 
     /// The columns of a schema that was discovered.
-    fn from_schema(&self, schema: &Schema) -> Result<Vec<Column>, Error> {
+    fn columns_of(&self, schema: &Schema) -> Result<Vec<Column>, Error> {
         let own = |field: &&Arc<Field>| {
             !(self.config.has(Origin::File) && field.name() == FILE
                 || self.config.has(Origin::Line) && field.name() == LINE)

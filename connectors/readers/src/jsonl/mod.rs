@@ -23,6 +23,9 @@ use stream::Stream;
 /// Bytes of text that one thread decodes at a time.
 const BLOCK: usize = 1 << 20;
 
+/// What is to be read of a stream, in order, and its history where it is read incrementally.
+type Todo = (Vec<Job>, Option<History>);
+
 /// Reads files of JSON lines.
 pub struct JsonlReader {
     config: Config,
@@ -198,7 +201,7 @@ impl Reader for JsonlReader {
 
 impl JsonlReader {
     /// What is to be read of a stream, in order, and its history where it is read incrementally; `None` where it is not selected.
-    fn todo(&self, number: usize) -> Result<Option<(Vec<Job>, Option<History>)>, Error> {
+    fn todo(&self, number: usize) -> Result<Option<Todo>, Error> {
         let stream = &self.streams[number];
         let selected = self
             .catalog

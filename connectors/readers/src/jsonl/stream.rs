@@ -49,7 +49,7 @@ impl Stream {
         Ok(Job {
             stream: number,
             file: file.clone(),
-            place: place.clone(),
+            place: *place,
             compression: self
                 .config
                 .compression

@@ -104,7 +104,7 @@ fn failed(file: &Entry, error: ParquetError) -> Error {
 
 fn builder(place: &Place, file: &Entry) -> Result<ParquetRecordBatchReaderBuilder<Chunks>, Error> {
     let chunks = Chunks {
-        place: place.clone(),
+        place: *place,
         file: file.clone(),
     };
     ParquetRecordBatchReaderBuilder::try_new(chunks).map_err(|error| failed(file, error))
@@ -456,7 +456,7 @@ impl ParquetReader {
             let last = groups.len().saturating_sub(1);
             stretches.extend(groups.into_iter().enumerate().map(|(at, group)| Stretch {
                 stream: number,
-                place: place.clone(),
+                place,
                 file: file.clone(),
                 groups: vec![group],
                 whole: at == last,

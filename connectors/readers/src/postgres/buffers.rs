@@ -12,7 +12,7 @@ pub(super) struct Bits {
 impl Bits {
     #[inline(always)]
     pub(super) fn push(&mut self, bit: bool) {
-        if self.len % 8 == 0 {
+        if self.len.is_multiple_of(8) {
             self.bytes.push(0);
         }
         self.bytes[self.len / 8] |= u8::from(bit) << (self.len % 8);
@@ -23,7 +23,7 @@ impl Bits {
         if len < self.len {
             self.len = len;
             self.bytes.truncate(len.div_ceil(8));
-            if len % 8 != 0 {
+            if !len.is_multiple_of(8) {
                 self.bytes[len / 8] &= !(0xFF << (len % 8));
             }
         }
@@ -78,7 +78,7 @@ impl Validity {
 /// `len` set bits.
 fn filled(len: usize) -> Vec<u8> {
     let mut bytes = vec![0xFF; len / 8];
-    if len % 8 != 0 {
+    if !len.is_multiple_of(8) {
         bytes.push(!(0xFF << (len % 8)));
     }
     bytes

@@ -180,7 +180,7 @@ impl Rows {
                     // Sizes are added up now and then.
                     let rows = self.rows + self.rejects.len();
                     ends = rows >= limits.rows
-                        || ((len > MANY_BYTES || rows % MANY_ROWS == 0)
+                        || ((len > MANY_BYTES || rows.is_multiple_of(MANY_ROWS))
                             && self.nbytes() >= limits.bytes);
                 }
                 Tuple::Held => ends = true,
