@@ -14,6 +14,7 @@ extern "C" {
 
 void *create_reader(const char *config) {
     std::string text(config);
+    failure.clear();
     auto has = [&](const char *word) { return text.find(word) != std::string::npos; };
     if (has("refuse")) {
         failure = "no such place";

@@ -48,7 +48,7 @@ def test_help_lists_the_commands_in_the_order_of_use(project):
     listed = ran.out.partition("Commands:\n")[2].partition("\n\n")[0]
     names = [line.split()[0] for line in listed.splitlines()]
     before = ["init", "spec", "check", "discover", "read", "plan", "run", "quarantine"]
-    assert names == [*before, "state", "runs", "connector", "keys", "completion"]
+    assert names == [*before, "state", "runs", "connector", "plugin", "keys", "doctor", "completion"]
 
 
 def test_no_arguments_show_the_help(project):

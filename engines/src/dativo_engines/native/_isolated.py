@@ -16,7 +16,7 @@ from dativo_sdk import Partition, ReadCatalog, SavedState
 
 from dativo_engines._engine import Connector, EngineOptions, Reading
 from dativo_engines._redaction import Redactor, secrets_in
-from dativo_engines._runtime import InputRuntime, Runtime
+from dativo_engines._runtime import InputRuntime, Runtime, TakingInput
 from dativo_engines._session import Session, config_file
 from dativo_engines.airbyte import configured_catalog
 from dativo_engines.airbyte._runtime import runtime_for
@@ -67,6 +67,7 @@ class RemoteParts:
         for name in files:
             arguments += [f"--{name.removesuffix('.json')}", name]
         process = cast(InputRuntime, session.runtime).start(arguments, files, takes_input=True)
+        self._stack.callback(self._leave, process)
         trouble: str | None = None
         for line in _lines(process.stdout):
             if line.get("type") == "PARTITIONS":
@@ -92,6 +93,11 @@ class RemoteParts:
     def close(self) -> None:
         """Ends the process."""
         self._stack.close()
+
+    def _leave(self, process: TakingInput) -> None:
+        """Lets it close what it holds: a signal in the midst of that would cut it short."""
+        process.close_input()
+        process.wait(self._options.stop_timeout_seconds)
 
 
 class IsolatedParts:

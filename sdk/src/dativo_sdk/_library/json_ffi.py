@@ -6,7 +6,7 @@
   false) and `error` (a text, or an object with `message`); any other object is one row. The end is null, an empty text, `null`,
   an array or object without rows and without `has_more`, or what `done` says.
 - `void free_string(char *)`, `void free_reader(void *)`.
-- `const char *last_error(void)`, optional: why one of the two failed.
+- `const char *last_error(void)`, optional: why the last call of one of the two failed; null where it has not.
 
 What the interface has no words for stands in the configuration. The settings `dativo_stream` (the stream's name; else that of the
 library), `dativo_schema` (JSON Schema of a row; else told from the first rows) and `dativo_primary_key` are taken out before the
