@@ -21,6 +21,7 @@ from benchmarks.generate import Protocol, Shape, write
 from benchmarks.measure import Measurement, measure
 from benchmarks.merge import run_merge
 from benchmarks.mergers import MERGERS
+from benchmarks.postgres import COPIERS, run_postgres
 from benchmarks.report import Results, document, tables
 
 ROWS: dict[str, int] = {
@@ -29,6 +30,7 @@ ROWS: dict[str, int] = {
     "orders-x10": 1_000_000,
     "airbyte": 1_000_000,
     "merge": 1_000_000,
+    "postgres": 1_000_000,
     "faker": 100_000,
     "container": 20_000,
     "start": 0,
@@ -97,6 +99,10 @@ def main() -> None:
         if case == "merge":
             mergers = [m for m in MERGERS if not chosen.only or any(word in m.key for word in chosen.only)]
             run_merge(mergers, chosen.rows or ROWS[case], chosen.rounds, chosen.cache, results)
+            continue
+        if case == "postgres":
+            copiers = [c for c in COPIERS if not chosen.only or any(word in c.key for word in chosen.only)]
+            run_postgres(copiers, chosen.rows or ROWS[case], chosen.rounds, chosen.cache, results)
             continue
         everyone = OTHERS.get(case, CONTENDERS)
         contenders = [c for c in everyone if not chosen.only or any(word in c.key for word in chosen.only)]

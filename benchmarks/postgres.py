@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import DLT, PEERS, environment, own
+from benchmarks.contenders import DLT, PEERS, ROOT, environment, own
 from benchmarks.measure import Measurement, OverdueError, measure
 from benchmarks.merge import databases
 from benchmarks.mergers import SLING, sling_home
@@ -29,6 +29,8 @@ FROM generate_series(1, CAST({rows} AS bigint)) AS i;
 ALTER TABLE orders ADD PRIMARY KEY (id);
 """
 LIMIT_SECONDS = 900.0
+PROGRAM = str(ROOT / "target" / "release" / "dativo-postgres")
+"""Made by `make readers`."""
 
 ADBC = ("adbc-driver-postgresql==1.13.0", "pyarrow==26.0.1")
 CONNECTORX = ("connectorx==0.4.6", "pyarrow==26.0.1")
@@ -60,14 +62,11 @@ def psql(url: str, folder: Path) -> list[str]:
 
 
 def to_arrow(parts: int) -> Callable[[str, Path], list[str]]:
-    return lambda url, folder: [sys.executable, str(PEERS / "dativo_arrow.py"), url, str(parts)]
+    return lambda url, folder: [sys.executable, str(PEERS / "dativo_arrow.py"), PROGRAM, url, str(parts)]
 
 
-def dativo(parts: int) -> Callable[[str, Path], list[str]]:
-    def command(url: str, folder: Path) -> list[str]:
-        return job(folder, {"connector": "postgres", "engine": "native", "config": {"url": url}, "parallel": parts})
-
-    return command
+def dativo(url: str, folder: Path) -> list[str]:
+    return job(folder, {"connector": f"program:{PROGRAM}", "config": {"url": url}})
 
 
 def honest(url: str, folder: Path) -> list[str]:
@@ -113,8 +112,7 @@ COPIERS = [
     Copier("ConnectorX", "arrow", peer(CONNECTORX, "connectorx", "arrow"), CONNECTORX),
     Copier("ConnectorX, 2 parts", "arrow", peer(CONNECTORX, "connectorx", "arrow", "2"), CONNECTORX),
     Copier("DuckDB's scanner, 2 threads", "arrow", peer(DUCKDB, "duckdb", "arrow"), DUCKDB),
-    Copier("dativo", "parquet", dativo(1)),
-    Copier("dativo, 2 parts", "parquet", dativo(2)),
+    Copier("dativo", "parquet", dativo),
     Copier("ADBC", "parquet", peer(ADBC, "adbc", "parquet"), ADBC),
     Copier("ConnectorX", "parquet", peer(CONNECTORX, "connectorx", "parquet"), CONNECTORX),
     Copier("DuckDB's scanner, 2 threads", "parquet", peer(DUCKDB, "duckdb", "parquet"), DUCKDB),
@@ -135,6 +133,12 @@ def run_postgres(copiers: list[Copier], count: int, rounds: int, cache: Path, re
         url = server.url("shop")
         subprocess.run(["psql", url, "-qc", TABLE.format(rows=count)], check=True)
         server.settle("shop")
+        results.begin("postgres", count, 0)
+        if not Path(PROGRAM).exists():
+            for copier in copiers:
+                if copier.name.startswith("dativo"):
+                    results.put_absent("postgres", copier.key, "`make readers` was not run")
+            copiers = [copier for copier in copiers if not copier.name.startswith("dativo")]
         for copier in copiers:
             if copier.requirements:
                 environment(copier.requirements)
@@ -146,7 +150,6 @@ def run_postgres(copiers: list[Copier], count: int, rounds: int, cache: Path, re
                 try:
                     measurement = measure(copier.command(url, scratch), scratch, limit_seconds=LIMIT_SECONDS, server=server.pid)
                 except OverdueError as error:
-                    results.begin("postgres", count, 0)
                     results.put_absent("postgres", copier.key, str(error))
                     continue
                 finally:

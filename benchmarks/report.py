@@ -23,6 +23,7 @@ TITLES = {
     "orders-x10": "records of twelve columns, ten times the data",
     "airbyte": "Airbyte messages, users as the faker makes them",
     "merge": "rows of twelve columns merged by key into ten times as many, half of them new",
+    "postgres": "rows of twelve columns read from PostgreSQL",
     "faker": "users of `airbyte-source-faker`, and what they bought",
     "container": "users of `airbyte-source-faker` as a package and as an image, and what they bought",
     "start": "Start-up",

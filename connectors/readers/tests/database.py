@@ -10,10 +10,17 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 from dativo_protocols import Batch, Catalog, Rejects, State, StreamId
-from dativo_readers import PostgresReader
 from dativo_sdk import ReadCatalog, SavedState, Selection
 
 from tests.servers.postgres import PASSWORD, USER, PostgresServer
+
+from .program import ProgramReader
+
+
+class PostgresReader(ProgramReader):
+    """The PostgreSQL reader."""
+
+    program = "dativo-postgres"
 
 
 @dataclass

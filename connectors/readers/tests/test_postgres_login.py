@@ -18,13 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from dativo_protocols import ConfigError, ConnectorError, StreamId
-from dativo_readers import PostgresReader
 from dativo_sdk import ReadCatalog, Selection
 
 from tests.servers.postgres import PASSWORD, USER, PostgresServer, postgres_server
 from tests.taps.servers import free_port
 
-from .database import Database, drain
+from .database import Database, PostgresReader, drain
 
 _NOW = dt.datetime.now(dt.UTC)
 

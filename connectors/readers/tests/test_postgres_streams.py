@@ -174,7 +174,7 @@ def test_an_interrupted_load_goes_on_behind_its_last_state(database: Database, s
 
 
 @pytest.mark.parametrize("boundary", ["inclusive", "exclusive"])
-@pytest.mark.parametrize("stop_after", range(1, 12, 2))
+@pytest.mark.parametrize("stop_after", range(2, 12, 3))
 def test_no_row_is_lost_among_equal_cursors(database: Database, boundary: str, stop_after: int) -> None:
     database.sql("CREATE TABLE t AS SELECT i AS id, i / 7 AS c FROM generate_series(1, 500) i")
     rows: list[int] = []
@@ -197,7 +197,7 @@ def test_no_row_is_lost_among_equal_cursors(database: Database, boundary: str, s
     [
         ("int8", "(1, 10), (2, 30), (3, 20)", "30"),
         ("numeric", "(1, 1.10), (2, 123456789012345678901234567890.5), (3, 2)", "123456789012345678901234567890.5"),
-        ("float8", "(1, 0.1), (2, 1e300), (3, -1)", "1e300"),
+        ("float8", "(1, 0.1), (2, 1e300), (3, -1)", "1e+300"),
         ("date", "(1, '2024-01-01'), (2, 'infinity'), (3, '2023-01-01')", "2024-01-01"),
         ("timestamptz", "(1, '2024-01-01 12:00:00.000001+02'), (2, '-infinity')", "2024-01-01T10:00:00.000001Z"),
         ("timestamp", "(1, '2024-01-01 12:00'), (2, '0044-03-15 BC')", "2024-01-01T12:00:00"),
@@ -259,12 +259,12 @@ def test_a_cursor_that_is_none_is_refused(database: Database, selection: Selecti
 
 
 def test_wide_rows_make_small_batches(database: Database) -> None:
-    database.sql("CREATE TABLE t AS SELECT i AS id, repeat(i::text, 1000000) AS v FROM generate_series(1, 9) i")
+    database.sql("CREATE TABLE t AS SELECT i AS id, repeat(i::text, 1000000) AS v FROM generate_series(1, 12) i")
     found = database.read(["t"])
     batches = found.batches[StreamId("t", "public")]
     assert len(batches) == 2
     assert max(batch.nbytes for batch in batches) < 10 << 20
-    assert sorted(found.column("t", "id")) == list(range(1, 10))
+    assert sorted(found.column("t", "id")) == list(range(1, 13))
 
 
 def test_a_row_that_is_too_long_is_an_error(database: Database) -> None:

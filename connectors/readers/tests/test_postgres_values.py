@@ -63,6 +63,11 @@ class Case:
     expected: Callable[[str], Any] = str
     raw: pa.DataType | None = None
 
+    @property
+    def json(self) -> bool:
+        """Whether it is marked as JSON."""
+        return self.type in ("json", "jsonb", "numeric", "numeric(60,5)")
+
     def __str__(self) -> str:
         return self.type
 
@@ -214,7 +219,8 @@ def fill(database: Database, type_name: str, values: tuple[str, ...]) -> None:
 def test_values_are_those_that_the_server_shows(typed: Database, case: Case) -> None:
     fill(typed, case.type, case.values)
     column = typed.read(["t"]).table("t").sort_by("n").column("v")
-    assert column.type == case.arrow
+    assert getattr(column.type, "storage_type", column.type) == case.arrow
+    assert isinstance(column.type, pa.JsonType) == case.json
     found = column.cast(case.raw).to_pylist() if case.raw else column.to_pylist()
     expected = [None if text is None else case.expected(text) for text in shown(typed)]
     assert len(found) == len(expected) == len(case.values) + 1
@@ -241,7 +247,6 @@ def test_what_no_arrow_type_holds_is_rejected_or_null(database: Database, type_n
     found = database.read(["t"])
     (row,) = found.rejected("t")
     assert (row["line"], row["column"]) == (1, "v")
-    assert value not in row["reason"] or value.endswith("infinity")
     record = json.loads(row["record"])
     assert record["n"] == 1
     assert record["v"].replace("T", " ").replace("Z", "+00") == value
@@ -277,7 +282,7 @@ ARRAYS = [
 def test_arrays_are_json(typed: Database, type_name: str, value: str, expected: list[Any]) -> None:
     fill(typed, type_name, (value,))
     table = typed.read(["t"]).table("t")
-    assert "arrow.json" in f"{table.schema.field('v')} {table.schema.field('v').metadata}"
+    assert isinstance(table.schema.field("v").type, pa.JsonType)
     text = next(row for row in table.column("v").to_pylist() if row is not None)
     assert json.loads(text, parse_float=Decimal) == expected
 

@@ -1,8 +1,8 @@
 //! A connection to the server: login, queries, and the bytes of a COPY.
 //!
 //! The frontend/backend protocol, version 3.0, over a blocking socket: https://www.postgresql.org/docs/current/protocol.html.
-//! COPY sends a message for each row. They are read into one buffer and decoded where they lie: with `tokio-postgres` the same
-//! rows took twice the processor time, before the first was decoded.
+//! COPY sends a message for each row. They are read into one buffer and decoded where they lie: by way of `tokio-postgres` the
+//! same rows took about twice the user time, and were not decoded then (`docs/postgres-source.md`).
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -205,10 +205,16 @@ impl Connection {
                 statement_timeout.as_millis().to_string(),
             ));
         }
-        let values: Vec<String> = wanted
+        let mut values: Vec<String> = wanted
             .iter()
             .map(|(name, value)| format!("('{name}', '{value}')"))
             .collect();
+        // Such a database does not know what its bytes are, and would end the run at the first that is not UTF-8.
+        values.push(
+            "('client_encoding', CASE pg_catalog.current_setting('server_encoding') \
+             WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)"
+                .to_owned(),
+        );
         let sql = format!(
             "SELECT pg_catalog.set_config(s.name, v.value, true) FROM (VALUES {}) AS v(name, value) \
              JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = pg_catalog.lower(v.name)",
