@@ -37,7 +37,7 @@ readers: ## The built-in readers of files and tables, as programs in target/rele
 quickstart: setup ## Set up, run the first job, show its tables
 	scripts/quickstart.sh
 
-test: setup ## Set up, then pass all tests, Rust and Python
+test: setup readers ## Set up, then pass all tests, Rust and Python
 	scripts/servers.sh
 	scripts/images.sh
 	$(CARGO_TEST)

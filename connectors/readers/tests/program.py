@@ -70,7 +70,7 @@ class ProgramReader:
         found = []
         while (message := self._message(traces=True)) is not None and message["type"] == "TRACE":
             if (said := message["trace"].get("estimate")) is not None:
-                found.append(Estimate(StreamId(said["name"], said.get("namespace")), said.get("row_estimate"), None))
+                found.append(Estimate(StreamId(said["name"], said.get("namespace")), said.get("row_estimate"), None, "STREAM"))
         return found
 
     def close(self) -> None:
