@@ -55,6 +55,31 @@ def test_imports_inside_functions_and_by_name_are_seen(tmp_path: Path) -> None:
     assert imported_packages(module) == {"dativo", "dativo_sdk"}
 
 
+def private_imports(source: Path) -> set[str]:
+    """Underscore modules and names that a module imports from other rooms."""
+    own = next((room for room, folder in ROOMS.items() if source.is_relative_to(folder)), None)
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(), str(source))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    paths = [name.split(".") for name in found]
+    return {".".join(path) for path in paths if path[0] in ROOMS and path[0] != own and any(part[:1] == "_" for part in path)}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_nothing_private_of_another(room: str) -> None:
+    modules = list(ROOMS[room].rglob("*.py"))
+    assert {str(module): names for module in modules if (names := private_imports(module))} == {}
+
+
+def test_private_modules_and_names_are_seen(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("def f():\n    import dativo_sdk._x\n    from dativo_sdk.y import _z\n    from dativo_sdk import since\n")
+    assert private_imports(module) == {"dativo_sdk._x", "dativo_sdk.y._z"}
+
+
 @pytest.mark.parametrize("crate", CRATES)
 def test_a_crate_depends_only_on_crates_left_of_it(crate: str) -> None:
     manifest = (CRATES[crate] / "Cargo.toml").read_text()

@@ -155,8 +155,7 @@ def _row(info: EnvironmentInfo) -> tuple[str, ...]:
 
 
 def _images() -> ImageStore:
-    # Its module alone: the package loads what runs images as well.
-    from dativo_engines.sandbox._images import ImageStore
+    from dativo_engines.sandbox import ImageStore
 
     from dativo._paths import cache_dir
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dativo_protocols import ConfigError, ConnectorError
-from dativo_sdk.flight._wire import dumped, error_from_json
+from dativo_sdk.flight.wire import dumped, error_from_json
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from typing import Any
 
 from dativo_protocols import Batch, Catalog, ConnectorError, DativoError, Rejects, State, StreamId
 from dativo_sdk import Piece, ReadCatalog, SavedState
-from dativo_sdk.flight._wire import error_from_json, state_from_json
+from dativo_sdk.flight.wire import error_from_json, state_from_json
 
 from dativo_engines.airbyte import configured_catalog
 from dativo_engines.flight._client import FlightClient, LostError, Received

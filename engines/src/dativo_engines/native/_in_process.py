@@ -10,9 +10,7 @@ from typing import Any
 
 from dativo_protocols import Catalog, ConnectionStatus, DativoError, Spec
 from dativo_sdk import Checkable, Reader
-from dativo_sdk._config import make_config
-from dativo_sdk._plugin import load_class
-from dativo_sdk._program.said import said
+from dativo_sdk.host import load_class, make_config, said
 
 from dativo_engines._engine import Connector, EngineOptions, ReadCatalog
 from dativo_engines._redaction import Redactor, secrets_in

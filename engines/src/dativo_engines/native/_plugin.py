@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dativo_protocols import ConfigError
-from dativo_sdk._plugin import READERS, WRITERS
+from dativo_sdk.host import READERS, WRITERS
 
 from dativo_engines._choices import suggestion
 from dativo_engines._engine import Connector, Isolation
+
+if TYPE_CHECKING:
+    from dativo_sdk.manifest import Manifest
 
 OWN = ("dativo", "dativo-engines", "dativo-plugin-sdk", "dativo-protocols", "dativo-readers")
 """Dativo's own distributions."""
@@ -59,6 +64,41 @@ def code_of(connector: Connector) -> list[Path]:
         return []
     places = found.submodule_search_locations or ([found.origin] if found.origin else [])
     return [Path(each) for each in places]
+
+
+def manifest_of(connector: Connector) -> Manifest | None:
+    """What the plugin says of itself, without running anything of it. Of a program, the manifest whose `entry` it is.
+
+    Raises:
+        ConfigError: There is no such plugin, or its manifest is wrong.
+    """
+    from dativo_sdk.manifest import Manifest
+
+    reader = connector.reader
+    if reader is None:
+        file = connector.executable
+        manifest = Manifest.beside(Path(file)) if file is not None and os.sep in file and os.path.isfile(file) else None
+        if manifest is None or manifest.root is None or file is None:
+            return None
+        return manifest if (manifest.root / manifest.entry).resolve() == Path(file).resolve() else None
+    if ":" in reader or is_library(reader):
+        return Manifest.of_target(reader)
+    return Manifest.installed(reader, "writer" if entry_points(group=WRITERS, name=reader) else "reader")
+
+
+def admit(connector: Connector) -> Manifest | None:
+    """The plugin's manifest, once what it says has been looked at; to be called before anything of the plugin is loaded.
+
+    Raises:
+        ConfigError: A file is not the one that was published, or the plugin was written for another version of the API.
+    """
+    manifest = manifest_of(connector)
+    if manifest is not None:
+        manifest.verify()
+        refused = manifest.compatible()
+        if refused is not None:
+            raise refused
+    return manifest
 
 
 def is_library(reader: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from dativo_protocols import ConfigError, ConnectorError, DativoError, StreamId, TargetError
 from dativo_sdk import Inspection, JobKey, WriteCatalog, Writer, compatible
-from dativo_sdk._plugin import WRITERS
+from dativo_sdk.host import WRITERS, load_class
 from dativo_sdk.writer_process import remote_writer
 
 from dativo_engines._engine import Connector, EngineOptions
@@ -18,7 +18,7 @@ from dativo_engines._redaction import Redactor
 from dativo_engines._runtime import InputRuntime, Runtime, TakingInput
 from dativo_engines._session import Session, config_file
 from dativo_engines.airbyte._runtime import runtime_for
-from dativo_engines.native._plugin import as_program, isolation_of
+from dativo_engines.native._plugin import admit, as_program, isolation_of
 from dativo_engines.program import ProgramEngine
 
 METHODS = (
@@ -28,27 +28,35 @@ METHODS = (
 """What a writer may be asked; `close` does not fail a run that is over."""
 
 
-def open_writer(connector: Connector, options: EngineOptions) -> Writer:
+def open_writer(connector: Connector, options: EngineOptions, config: Mapping[str, Any] | None = None) -> Writer:
     """A new writer, which has not begun anything.
 
     Args:
         connector: With a `reader`, the class or library, or with a program.
+        options: Of the run.
+        config: That it will be initialized with: what its manifest asks for is then refused before it is asked anything.
 
     Raises:
-        ConfigError: There is none, or it was written for another version of the contracts.
+        ConfigError: There is none, it was written for another version of the contracts, or is not the one that was published.
+        SandboxError: It cannot be confined as asked, or its manifest asks for more than the job grants.
         ConnectorError: It cannot be asked what it can do.
     """
     if connector.reader is not None:
         isolation = isolation_of(connector, WRITERS)
+        manifest = admit(connector)
         if isolation == "in_process":
             return _in_process(connector, options)
         connector = as_program(connector, isolation)
+    else:
+        manifest = admit(connector)
+    if connector.isolation == "sandbox" and config is not None:
+        from dativo_engines.plugins import permitted
+
+        permitted(manifest, options.sandbox, config, variables=connector.environment, secrets=options.secrets)
     return _isolated(connector, options)
 
 
 def _in_process(connector: Connector, options: EngineOptions) -> Writer:
-    from dativo_sdk._plugin import load_class
-
     plugin = load_class(connector.reader or "")
     if not callable(getattr(plugin, "write_batch", None)):
         raise ConfigError(f"`{connector.reference}` is no writer: it has no `write_batch`")

@@ -22,8 +22,8 @@ from dativo_sdk._program.said import said
 from dativo_sdk._reader import Checkable
 from dativo_sdk._saved_state import SavedState
 from dativo_sdk.flight._session import Given, Session
-from dativo_sdk.flight._wire import dumped, error_to_json, state_to_json
 from dativo_sdk.flight._writing import WriterSession
+from dativo_sdk.flight.wire import dumped, error_to_json, state_to_json
 
 IDLE_SECONDS = 120.0
 ACTIONS = ("health", "spec", "check", "discover", "open", "write", "request", "close")
