@@ -66,4 +66,4 @@ def custom_target(job: ResolvedJob, log: Callable[[str, str], None] | None) -> W
         return open_flight_writer(connector, options)
     from dativo_engines.native import open_writer
 
-    return open_writer(replace(connector, isolation=target.isolation), options)
+    return open_writer(replace(connector, isolation=target.isolation), options, job.target_config)

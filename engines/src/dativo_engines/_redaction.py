@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -84,6 +84,17 @@ class Redactor:
     def __call__(self, text: str) -> str:
         pattern = self._pattern
         return pattern.sub(MASK, text) if pattern else text
+
+
+def secret_settings(config: Any, values: Collection[str] = (), place: str = "") -> Iterator[str]:
+    """Dotted names of the settings that look like secrets, or whose value is one of these."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from secret_settings(value, values, f"{place}.{key}" if place else str(key))
+    elif isinstance(config, (list, tuple)):
+        yield from dict.fromkeys(name for value in config for name in secret_settings(value, values, place))
+    elif isinstance(config, str) and (config in values or next(secrets_in(config, place.rpartition(".")[2]), None) is not None):
+        yield place
 
 
 def secrets_in(config: Any, name: str = "") -> Iterator[str]:

@@ -7,6 +7,7 @@ import decimal
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -39,7 +40,7 @@ class Session(Generic[RuntimeT]):
     Raises:
         ConfigError: The program, package or image does not exist.
         ConnectorError: The package index or the registry cannot be reached.
-        SandboxError: It cannot be confined as asked.
+        SandboxError: It cannot be confined as asked, or its manifest asks for more than the job grants.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class Session(Generic[RuntimeT]):
         runtime: Callable[..., RuntimeT],
         config: Mapping[str, Any] | None = None,
     ) -> None:
+        if connector.isolation == "sandbox":
+            options = _permitted(connector, options, config)
         self._connector = connector
         self._options = options
         self._stack = ExitStack()
@@ -105,6 +108,29 @@ class Session(Generic[RuntimeT]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
+
+
+def _permitted(connector: Connector, options: EngineOptions, config: Mapping[str, Any] | None) -> EngineOptions:
+    """With what its manifest asks for and the job grants; the secrets that it names are masked."""
+    from dativo_engines.native import manifest_of
+    from dativo_engines.plugins import permitted
+
+    manifest = manifest_of(connector)
+    found = permitted(manifest, options.sandbox, config, variables=connector.environment, secrets=options.secrets)
+    if found.unused and config is not None and options.log is not None:
+        options.log(
+            "warning", f"the job grants what the plugin's manifest does not ask for, so it is withheld: {', '.join(found.unused)}"
+        )
+    named = () if manifest is None or config is None else manifest.permissions.secrets
+    secrets = [value for name in named if isinstance(value := _setting(config or {}, name), str) and value]
+    return replace(options, sandbox=found.sandbox, secrets=(*options.secrets, *secrets))
+
+
+def _setting(config: Mapping[str, Any], name: str) -> Any:
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def config_file(config: Mapping[str, Any]) -> bytes:

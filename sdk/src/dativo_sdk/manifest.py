@@ -156,7 +156,7 @@ class Manifest(BaseModel):
     def of_target(cls, target: str, kind: Kind = "reader") -> Manifest | None:
         """Of what `module:Class`, `path.py:Class`, the path of a shared library or the name of an entry point names.
 
-        Nothing of the plugin is imported, but for the package that a module is in. None where nothing says anything of it.
+        Nothing of the plugin is imported. None where nothing says anything of it.
 
         Raises:
             ConfigError: There is no such module or entry point, or its manifest is wrong.
@@ -166,14 +166,14 @@ class Manifest(BaseModel):
             return cls.installed(target, kind)
         if not colon or place.endswith(".py"):
             return cls.beside(Path(place if colon else target))
-        try:
-            spec = util.find_spec(place)
-        except ImportError:
-            spec = None
+        # Of the package alone: to find a module in it, Python would run it.
+        package, *inner = place.split(".")
+        spec = util.find_spec(package)
         if spec is None:
-            raise ConfigError(f"there is no module `{place}`")
+            raise ConfigError(f"there is no module `{package}`")
         places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location and spec.origin else [])]
-        return next((found for each in places if (found := cls.beside(Path(each))) is not None), None)
+        inside = [_deepest(Path(each), inner) for each in places]
+        return next((found for each in inside if (found := cls.beside(each)) is not None), None)
 
     @classmethod
     def installed(cls, name: str, kind: Kind = "reader") -> Manifest:
@@ -276,6 +276,15 @@ def _packed(distribution: metadata.Distribution, module: str) -> Path | None:
         if file.name == FILE_NAME and (len(file.parts) == 1 or file.parts[0] == top):
             return Path(str(distribution.locate_file(file)))
     return None
+
+
+def _deepest(package: Path, inner: list[str]) -> Path:
+    """The folder of the innermost package that is there."""
+    for name in inner:
+        if not (package / name).is_dir():
+            break
+        package = package / name
+    return package
 
 
 def _resolved(texts: tuple[str, ...], config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,20 +8,21 @@ from typing import Any
 from dativo_protocols import Catalog, ConfigError, ConnectionStatus, Spec
 
 from dativo_engines._engine import Connector, Engine, EngineOptions, ReadCatalog, Reading
-from dativo_engines.native._plugin import as_program, isolation_of
+from dativo_engines.native._plugin import admit, as_program, isolation_of
 
 
 class NativeEngine:
     """One reader: a Python class or a shared library, in this process, in one of its own, or in a sandbox.
 
     Raises:
-        ConfigError: The reader does not exist, or is made for another version of Dativo.
+        ConfigError: The reader does not exist, or is made for another version of Dativo, or is not the one that was published.
     """
 
     def __init__(self, connector: Connector, options: EngineOptions) -> None:
         if connector.reader is None:
             raise ConfigError(f"`{connector.reference}` names no reader", hint="name one with `reader`: `module:Class`")
         isolation = isolation_of(connector)
+        admit(connector)
         self._options = options
         self._program: Connector | None = None
         self._engine: Engine

@@ -44,7 +44,7 @@ def parse_hosts(declared: Sequence[str]) -> tuple[Host, ...]:
     found: dict[tuple[str, int], Host] = {}
     names: dict[str, str] = {"localhost": "127.0.0.1"}
     for text in declared:
-        name, port = _parsed(text)
+        name, port = parsed_host(text)
         with contextlib.suppress(ValueError):
             names[name] = str(ipaddress.ip_address(name))
         if name not in names:
@@ -69,7 +69,12 @@ def further_addresses(hosts: Sequence[Host]) -> Iterator[str]:
             yield address
 
 
-def _parsed(text: str) -> tuple[str, int]:
+def parsed_host(text: str) -> tuple[str, int]:
+    """Name or address, and port.
+
+    Raises:
+        ConfigError: It is no host.
+    """
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_address(text)), DEFAULT_PORT
     match = _HOST.fullmatch(text)

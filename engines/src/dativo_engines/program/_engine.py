@@ -18,9 +18,16 @@ class ProgramEngine(AirbyteEngine):
     """One program: an executable, or a package's. It is run, judged and ended as an Airbyte source is.
 
     Rows come as Arrow record batches (BATCH) or as JSON lines (RECORD), as the program likes, also in turns.
+
+    Raises:
+        ConfigError: The manifest beside it says that it is not the one that was published, or that it is for another API version.
     """
 
     def __init__(self, connector: Connector, options: EngineOptions) -> None:
+        if connector.reader is None:
+            from dativo_engines.native._plugin import admit
+
+            admit(connector)
         super().__init__(replace(connector, environment={**FORMAT, **connector.environment}), options)
 
     def read_part(self, config: Mapping[str, Any], catalog: ReadCatalog, state: bytes | None, token: bytes) -> AirbyteReading:
