@@ -24,8 +24,10 @@ PACKAGES_ONLY = ("singer", "program")
 """Engines that know neither images nor manifests."""
 OPENED = ("native", "flight", "adbc")
 """Engines that open a reader rather than start a program."""
-IN_PARTS = ("native", "adbc")
+IN_PARTS = ("native", "adbc", "program")
 """Engines whose readers may be read in parts."""
+IN_PROCESS = ("native", "adbc")
+"""Engines whose readers may be read in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def _check_isolation(connector: Connector, engine: str, source: SourceConfig, do
     """Whether the engine can do what is asked of it."""
     if source.parallel > 1 and engine not in IN_PARTS:
         raise document.error(("source", "parallel"), f"engine `{engine}` reads everything at once", hint="leave `parallel` out")
-    own = engine in IN_PARTS
+    own = engine in IN_PROCESS
     if connector.isolation == "in_process" and not own:
         raise document.error(
             ("source", "isolation"),

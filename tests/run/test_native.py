@@ -153,10 +153,10 @@ def test_a_recipe_names_a_reader_beside_it(project: Path) -> None:
     ("source", "message"),
     [
         ({"connector": "native:./x.py"}, "is no reader in"),
-        ({"connector": "native:none"}, "there is no plugin `none`"),
+        ({"connector": "native:none"}, "there is no reader `none`"),
         ({"connector": "native:none", "isolation": None}, "there is no entry point `none`"),
         ({"isolation": "in_process", "connector": "program:/bin/true"}, "always a process of its own"),
-        ({"parallel": 2, "connector": "program:/bin/true", "isolation": None}, "reads everything at once"),
+        ({"parallel": 2, "connector": "singer:tap-x", "isolation": None}, "reads everything at once"),
         ({"isolation": "sandbox", "connector": "singer:tap-x"}, "has no sandbox of that kind"),
         ({"runtime": "docker"}, "runs neither packages nor images"),
         ({"connector": f"native:{READER}:Nothing"}, "has no class `Nothing`"),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from dativo_protocols import Catalog, ConfigError, ConnectionStatus, ConnectorError, Spec
 
-from dativo_engines._engine import Connector, EngineOptions, ReadCatalog
+from dativo_engines._engine import Connector, EngineOptions, ReadCatalog, Reading
 from dativo_engines.airbyte._manifest import load_manifest
 from dativo_engines.airbyte._reading import AirbyteReading
 from dativo_engines.airbyte._selection import ConfiguredCatalog, configured_catalog
@@ -64,7 +64,7 @@ class AirbyteEngine:
         """
         return self._answer(Catalog, "discover", config)
 
-    def read(self, config: Mapping[str, Any], catalog: ReadCatalog | None, state: bytes | None) -> AirbyteReading:
+    def read(self, config: Mapping[str, Any], catalog: ReadCatalog | None, state: bytes | None) -> Reading:
         """A reading that starts the source when it is entered.
 
         Args:

@@ -23,8 +23,6 @@ class NativeEngine:
             raise ConfigError(f"`{connector.reference}` names no reader", hint="name one with `reader`: `module:Class`")
         isolation = isolation_of(connector)
         admit(connector)
-        self._options = options
-        self._program: Connector | None = None
         self._engine: Engine
         if isolation == "in_process":
             from dativo_engines.native._in_process import InProcess
@@ -33,8 +31,7 @@ class NativeEngine:
         else:
             from dativo_engines.program import ProgramEngine
 
-            self._program = as_program(connector, isolation)
-            self._engine = ProgramEngine(self._program, options)
+            self._engine = ProgramEngine(as_program(connector, isolation), options)
 
     def spec(self) -> Spec:
         """What it can be configured with: the JSON Schema of its `Config`."""
@@ -55,8 +52,4 @@ class NativeEngine:
 
     def read(self, config: Mapping[str, Any], catalog: ReadCatalog | None, state: bytes | None) -> Reading:
         """A reading that starts the reader when it is entered."""
-        if self._program is not None and self._options.parallel > 1 and catalog is not None:
-            from dativo_engines.native._isolated import IsolatedParts
-
-            return IsolatedParts(self._program, self._options, config, catalog, state)
         return self._engine.read(config, catalog, state)

@@ -8,6 +8,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from dativo_engines._engine import Connector, EngineOptions, Reading
 from dativo_engines._redaction import Redactor, secrets_in
 from dativo_engines._runtime import InputRuntime, Runtime, TakingInput
 from dativo_engines._session import Session, config_file
+from dativo_engines._watch import Watch
 from dativo_engines.airbyte import configured_catalog
 from dativo_engines.airbyte._runtime import runtime_for
 from dativo_engines.native._part_process import PartProcess
@@ -69,7 +71,9 @@ class RemoteParts:
         process = cast(InputRuntime, session.runtime).start(arguments, files, takes_input=True)
         self._stack.callback(self._leave, process)
         trouble: str | None = None
-        for line in _lines(process.stdout):
+        watch = Watch(process, self._options.stall_timeout_seconds)
+        self._stack.callback(watch.close)
+        for line in _lines(process.stdout, watch):
             if line.get("type") == "PARTITIONS":
                 return [_partition(entry) for entry in line["partitions"]]
             if line.get("type") == "LOG":
@@ -79,10 +83,17 @@ class RemoteParts:
                 trouble, kind = session.redactor(str(error.get("message"))), error.get("failure_type")
                 if kind == "config_error":
                     raise ConnectorError(f"`{session.name}` failed: {trouble}", again=False)
+        if watch.stalled:
+            raise session.stalled(self._options.stall_timeout_seconds, process)
         ended = session.end_of(process)
         if trouble is not None:
             raise ConnectorError(f"`{session.name}` failed: {trouble}", again=True)
-        raise session.failure(ended, process.stderr_tail, command="partitions")
+        hint = "leave `parallel` out where it does not know the command `partitions`"
+        if ended.code == 0:
+            raise ConnectorError(f"`{session.name}` gave no answer to `partitions`", hint=hint)
+        failure = session.failure(ended, process.stderr_tail, command="partitions")
+        failure.hint = failure.hint or hint
+        raise failure
 
     def read_batch(self, max_rows: int) -> None:
         """Nothing: others read."""
@@ -141,7 +152,9 @@ class IsolatedParts:
             )
         else:
             parts.close()
-            self._reading = ProgramEngine(self._program, options).read(self._config, self._catalog, self._state)
+            self._reading = ProgramEngine(self._program, replace(options, parallel=1)).read(
+                self._config, self._catalog, self._state
+            )
         self._reading.__enter__()
         return self
 
@@ -184,10 +197,14 @@ class _Known(RemoteParts):
         self._parts.close()
 
 
-def _lines(fd: int) -> Iterator[dict[str, Any]]:
+def _lines(fd: int, watch: Watch) -> Iterator[dict[str, Any]]:
     """What a program says, line by line; what is no message is left out. Numbers with fractions keep their text."""
     rest = b""
-    while data := os.read(fd, 1 << 16):
+    while True:
+        with watch:
+            data = os.read(fd, 1 << 16)
+        if not data:
+            return
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dativo_engines._engine import Connector, EngineOptions, ReadCatalog
+from dativo_engines._engine import Connector, EngineOptions, ReadCatalog, Reading
 from dativo_engines.airbyte import AirbyteEngine, configured_catalog
 from dativo_engines.airbyte._reading import AirbyteReading
 
@@ -29,6 +29,14 @@ class ProgramEngine(AirbyteEngine):
 
             admit(connector)
         super().__init__(replace(connector, environment={**FORMAT, **connector.environment}), options)
+
+    def read(self, config: Mapping[str, Any], catalog: ReadCatalog | None, state: bytes | None) -> Reading:
+        """As an Airbyte source is read; in parts where `parallel` says so, by programs that know the command `partitions`."""
+        if self._options.parallel > 1 and catalog is not None:
+            from dativo_engines.native._isolated import IsolatedParts
+
+            return IsolatedParts(self._connector, self._options, config, catalog, state)
+        return super().read(config, catalog, state)
 
     def read_part(self, config: Mapping[str, Any], catalog: ReadCatalog, state: bytes | None, token: bytes) -> AirbyteReading:
         """A reading of one part of what there is, as `read` is of the whole; for programs that can be read in parts."""
