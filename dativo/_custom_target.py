@@ -54,6 +54,7 @@ def custom_target(job: ResolvedJob, log: Callable[[str, str], None] | None) -> W
     engine, connector = parse_reference(target.connector, environment=target.environment)
     options = EngineOptions(
         cache_dir=cache_dir(None),
+        stall_timeout_seconds=timeouts.stall_seconds,
         stop_timeout_seconds=timeouts.stop_seconds,
         secrets=job.secrets,
         log=log,

@@ -63,6 +63,7 @@ def test_the_specification_says_what_dativo_wants_to_know() -> None:
             "powers": [],
             "formats": ["arrow", "json", "singer"],
             "releases_gil": False,
+            "refuses": [],
         },
     }
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import ipaddress
 import json
+import os
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,9 +17,15 @@ from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 import dativo
 from dativo._progress import Progress
@@ -140,3 +152,159 @@ def test_what_a_writer_behind_a_server_refuses_is_said(writer: Any, tmp_path: Pa
     (tmp_path / "out").write_text("no folder")
     with pytest.raises(dativo.TargetError, match="FileExistsError"):
         written(tap, tmp_path, 1)
+
+
+KILLING = """
+import os, signal, time
+from encrypted_files import EncryptedFiles
+
+class Killing(EncryptedFiles):
+    def commit(self, state, *, final=False):
+        if os.path.exists(MARK):
+            os.remove(MARK)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().commit(state, final=final)
+
+class Hanging(EncryptedFiles):
+    def commit(self, state, *, final=False):
+        time.sleep(982.25)
+"""
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Any]:
+    """Starts a server of a plugin and waits until it listens; ends all of them."""
+    with contextlib.ExitStack() as stack:
+
+        def start(target: str, location: str, *more: str, **environment: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", "dativo_sdk.flight", target, location, *more]
+            process = subprocess.Popen(command, env={**os.environ, **environment})
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            place = urlsplit(location)
+            for _ in range(300):
+                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX if place.path else socket.AF_INET) as probe:
+                    probe.connect(place.path or (place.hostname, place.port))
+                    return process
+                time.sleep(0.1)
+            raise TimeoutError(location)
+
+        yield start
+
+
+def hostile(folder: Path, name: str) -> str:
+    (folder / "mine.py").write_text(f"MARK = {str(folder / 'kill')!r}\n{KILLING}")
+    (folder / "encrypted_files.py").write_text(WRITER.read_text())
+    return f"{folder / 'mine.py'}:{name}"
+
+
+def ids(folder: Path) -> list[int]:
+    """What the writer has committed."""
+    sys.path.insert(0, str(WRITER.parent))
+    try:
+        import encrypted_files  # type: ignore[import-not-found]
+    finally:
+        sys.path.remove(str(WRITER.parent))
+    table = encrypted_files.read(folder / "out", "default.shop", b64encode(bytes(32)).decode(), "orders")
+    return sorted(table.column("id").to_pylist())
+
+
+def test_a_writer_that_is_killed_is_gone_on_with_and_no_row_is_lost_or_doubled(
+    serve: Any, tmp_path: Path, project: Path, tap: Any
+) -> None:
+    target, location = hostile(tmp_path, "Killing"), f"grpc+unix://{tmp_path}/writer.sock"
+    serve(target, location)
+    written(tap, tmp_path, 1, 2, checkpoint={"rows": 1})
+    (tmp_path / "kill").touch()
+    with pytest.raises(dativo.TargetError, match="cannot be reached, or broke off") as caught:
+        written(tap, tmp_path, 3, 4, checkpoint={"rows": 1})
+    assert (caught.value.exit_code, ids(tmp_path)) == (75, [1, 2])
+    serve(target, location)
+    written(tap, tmp_path, 3, 4, checkpoint={"rows": 1})
+    assert ids(tmp_path) == [1, 2, 3, 4]
+
+
+def test_a_writer_that_hangs_is_given_up(serve: Any, tmp_path: Path, project: Path, tap: Any) -> None:
+    serve(hostile(tmp_path, "Hanging"), f"grpc+unix://{tmp_path}/writer.sock")
+    with pytest.raises(dativo.TargetError, match="said nothing for 2 s") as caught:
+        written(tap, tmp_path, 1, source={"timeouts": {"stall_seconds": 2, "stop_seconds": 1}})
+    assert (caught.value.exit_code, "stall_seconds" in str(caught.value)) == (75, True)
+
+
+def certificate(folder: Path, name: str, issuer: tuple[Any, Any] | None = None, days: int = 1) -> tuple[Any, Any]:
+    """A certificate of 127.0.0.1 and its key, of itself or of an authority; in `NAME.pem` and `NAME.key`."""
+    now = datetime.datetime.now(datetime.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder(subject_name=subject, public_key=key.public_key(), serial_number=x509.random_serial_number())
+        .issuer_name(subject if issuer is None else issuer[0].subject)
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key if issuer is None else issuer[1], hashes.SHA256())
+    )
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return made, key
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[Any, Any]:
+    return certificate(tmp_path, "authority")
+
+
+def over_tls(location: str, **environment: str) -> dict[str, Any]:
+    source = {"connector": f"flight:{location}", "config": {"path": "shop.sqlite"}, "environment": environment}
+    target = {"connector": "duckdb", "config": {"path": "shop.duckdb"}}
+    return {"name": "shop", "source": source, "target": target, "retry": {"attempts": 1}}
+
+
+def test_tls_and_a_token_let_in_who_knows_both(serve: Any, tmp_path: Path, project: Path, authority: Any) -> None:
+    certificate(tmp_path, "server", authority)
+    certificate(tmp_path, "other")
+    with contextlib.closing(sqlite3.connect("shop.sqlite")) as database, database:
+        database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO orders VALUES (1), (2)")
+    location = f"grpc+tls://127.0.0.1:{free_port()}"
+    own = ("--certificate", str(tmp_path / "server.pem"), "--key", str(tmp_path / "server.key"))
+    serve(f"{EXAMPLES}/python-reader/sqlite_tables.py:SqliteTables", location, *own, DATIVO_FLIGHT_TOKEN="t0ken-of-tests")
+    trusted = {"DATIVO_FLIGHT_CERTIFICATES": str(tmp_path / "authority.pem")}
+    token = {"DATIVO_FLIGHT_TOKEN": "t0ken-of-tests"}
+    report = dativo.run(over_tls(location, **trusted, **token))
+    assert [stream.rows_in for stream in report.streams] == [2]
+    for wrong in ({"DATIVO_FLIGHT_TOKEN": "t0ken-of-others"}, {}):
+        with pytest.raises(dativo.ConfigError, match="refuses the token") as caught:
+            dativo.run(over_tls(location, **trusted, **wrong))
+        assert (caught.value.exit_code, "t0ken" in str(caught.value)) == (2, False)
+    for named in ({"DATIVO_FLIGHT_CERTIFICATES": str(tmp_path / "other.pem")}, {}):
+        with pytest.raises(dativo.ConfigError, match="certificate is not trusted") as caught:
+            dativo.run(over_tls(location, **named, **token))
+        assert (caught.value.exit_code, "DATIVO_FLIGHT_CERTIFICATES" in str(caught.value)) == (2, True)
+    with pytest.raises(dativo.ConfigError, match="cannot read the certificates"):
+        dativo.run(over_tls(location, DATIVO_FLIGHT_CERTIFICATES=str(tmp_path / "none.pem"), **token))
+
+
+def test_a_certificate_that_is_over_is_refused(serve: Any, tmp_path: Path, project: Path, authority: Any) -> None:
+    certificate(tmp_path, "server", authority, days=-1)
+    location = f"grpc+tls://127.0.0.1:{free_port()}"
+    own = ("--certificate", str(tmp_path / "server.pem"), "--key", str(tmp_path / "server.key"))
+    serve(f"{EXAMPLES}/python-reader/sqlite_tables.py:SqliteTables", location, *own)
+    with pytest.raises(dativo.ConfigError, match="certificate has expired"):
+        dativo.run(over_tls(location, DATIVO_FLIGHT_CERTIFICATES=str(tmp_path / "authority.pem")))
+
+
+def test_a_server_without_tls_is_no_server_with_it(serve: Any, tmp_path: Path, project: Path, authority: Any) -> None:
+    port = free_port()
+    serve(f"{EXAMPLES}/python-reader/sqlite_tables.py:SqliteTables", f"grpc://127.0.0.1:{port}")
+    whole = over_tls(f"grpc+tls://127.0.0.1:{port}", DATIVO_FLIGHT_CERTIFICATES=str(tmp_path / "authority.pem"))
+    with pytest.raises(dativo.ConnectorError, match="cannot be reached") as caught:
+        dativo.run(whole)
+    assert caught.value.exit_code == 75

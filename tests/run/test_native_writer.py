@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dativo_protocols import ConfigError, TargetError
+from dativo_engines.plugins import _runtime, means
+from dativo_protocols import ConfigError, SandboxError, TargetError
 
 import dativo
+from tests.project import Project
 
 WRITER = Path(__file__).parents[2] / "examples" / "python-writer" / "encrypted_files.py"
 KEY = b64encode(bytes(range(32))).decode()
@@ -26,7 +29,7 @@ SCHEMA = {
     "key_properties": [],
 }
 KILLING = """
-import os, signal
+import os, signal, subprocess, sys, time
 from encrypted_files import EncryptedFiles
 
 class Killing(EncryptedFiles):
@@ -46,6 +49,26 @@ class Failing(EncryptedFiles):
 
 class Newer(EncryptedFiles):
     __api_version__ = "1.9"
+
+class Hanging(EncryptedFiles):
+    def commit(self, state, *, final=False):
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(985.25)"], start_new_session=True)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(984.25)
+
+class Deaf(EncryptedFiles):
+    def write_batch(self, batch):
+        time.sleep(983.25)
+
+class Slow(EncryptedFiles):
+    def commit(self, state, *, final=False):
+        for _ in range(8):
+            time.sleep(0.4)
+            print("still at it", file=sys.stderr, flush=True)
+        return super().commit(state, final=final)
+
+class Refusing(EncryptedFiles):
+    refuses = frozenset({"nul"})
 """
 
 spec = importlib.util.spec_from_file_location("encrypted_files_of_tests", WRITER)
@@ -68,7 +91,7 @@ def state(number: int) -> dict[str, Any]:
 def target(isolation: str, writer: str = f"{WRITER}:EncryptedFiles", **more: Any) -> dict[str, Any]:
     Path("out").mkdir(exist_ok=True)
     found = {"connector": f"native:{writer}", "isolation": isolation, "config": {"path": "out/shop", "key": KEY}, **more}
-    return {**found, "sandbox": {"files": [{"path": "out", "write": True}]}} if isolation == "sandbox" else found
+    return {"sandbox": {"files": [{"path": "out", "write": True}]}, **found} if isolation == "sandbox" else found
 
 
 def ids(stream: str = "orders") -> list[int]:
@@ -76,9 +99,12 @@ def ids(stream: str = "orders") -> list[int]:
 
 
 def hostile(name: str) -> str:
-    Path("mine.py").write_text(KILLING)
-    Path("encrypted_files.py").write_text(WRITER.read_text())
-    return f"{Path('mine.py').absolute()}:{name}"
+    folder = Path("mine").absolute()
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.py").write_text(KILLING)
+    (folder / "encrypted_files.py").write_text(WRITER.read_text())
+    (folder / "dativo-plugin.yaml").write_text("name: mine\nkind: writer\nentry: mine.py:Killing\n")
+    return f"{folder / 'mine.py'}:{name}"
 
 
 @everywhere
@@ -164,6 +190,78 @@ def test_what_cannot_be_is_an_error_of_the_job(wrong: dict[str, Any], message: s
     assert message in caught.value.message
 
 
+def test_a_program_that_is_killed_has_exit_code_20_and_a_rerun_ends_with_the_same_rows(project: Path, tap: Any) -> None:
+    Path("out").mkdir()
+    whole = {"connector": program("Killing"), "config": {"path": "out/shop", "key": KEY}}
+    tap.says(SCHEMA, record(1), state(1), record(2), state(2))
+    Path("job.yaml").write_text(json.dumps(tap.job(whole, checkpoint={"rows": 1}, retry={"attempts": 1})))
+    Project(project).dativo("run", "job.yaml")
+    Path("kill").touch()
+    tap.says(SCHEMA, record(3), state(3), record(4), state(4))
+    report = json.loads(Project(project).dativo("run", "job.yaml", "--json", code=20))
+    assert "was ended by SIGKILL" in report["error"]["message"]
+    assert ids() == [1, 2]
+    Project(project).dativo("run", "job.yaml")
+    assert ids() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("how", ["process", "sandbox", "program"])
+def test_a_writer_that_hangs_is_ended_with_all_that_it_started(how: str, project: Path, tap: Any) -> None:
+    tap.says(SCHEMA, record(1), state(1))
+    named = {**target("process"), "connector": program("Hanging")} if how == "program" else target(how, hostile("Hanging"))
+    named.pop("isolation", None) if how == "program" else None
+    source = {"timeouts": {"stall_seconds": 2, "stop_seconds": 1}}
+    Path("job.yaml").write_text(json.dumps(tap.job(named, source=source, retry={"attempts": 1})))
+    report = json.loads(Project(project).dativo("run", "job.yaml", "--json", code=75))
+    assert "said nothing for 2 s and was ended" in report["error"]["message"]
+    assert "stall_seconds" in report["error"]["hint"]
+    for mark in ("time.sleep(985.25)", str(project / "mine" / "mine.py")):
+        assert _eventually(lambda mark=mark: not _with(mark)), mark
+    assert not list((project / ".dativo" / "tmp").glob("*/"))
+
+
+def test_a_writer_that_takes_nothing_is_ended_although_the_pipe_is_full(project: Path, tap: Any) -> None:
+    rows = [{"type": "RECORD", "stream": "orders", "record": {"id": n, "name": "x" * 100_000}} for n in range(200)]
+    tap.says(SCHEMA, *rows, state(1))
+    source = {"timeouts": {"stall_seconds": 2, "stop_seconds": 1}}
+    with pytest.raises(TargetError, match="said nothing for 2 s") as caught:
+        dativo.run(tap.job(target("process", hostile("Deaf")), source=source, retry={"attempts": 1}))
+    assert caught.value.retryable
+
+
+def test_a_writer_that_logs_while_it_commits_is_not_taken_for_hanging(project: Path, tap: Any) -> None:
+    tap.says(SCHEMA, record(1), state(1))
+    dativo.run(tap.job(target("process", hostile("Slow")), source={"timeouts": {"stall_seconds": 2}}))
+    assert ids() == [1]
+
+
+@pytest.mark.parametrize("how", ["in_process", "process", "program"])
+def test_what_it_refuses_is_dealt_with_before_it_gets_it(how: str, project: Path, tap: Any) -> None:
+    nul = {"type": "RECORD", "stream": "orders", "record": {"id": 2, "name": "a\0b"}}
+    tap.says(SCHEMA, record(1), nul)
+    named = {**target("process"), "connector": program("Refusing")} if how == "program" else target(how, hostile("Refusing"))
+    report = dativo.run(tap.job(named))
+    assert (report.streams[0].written, report.streams[0].quarantined, ids()) == (1, 1, [1])
+
+
+@pytest.mark.parametrize("place", ["source", "target"])
+def test_a_level_that_cannot_be_had_is_refused_before_anything_runs(
+    place: str, project: Path, tap: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = means()
+    lacking = {**found.missing, "bwrap": SandboxError("there is no `bwrap` in this test", hint="install bwrap")}
+    monkeypatch.setattr(_runtime, "means", lambda: replace(found, bwrap=None, missing=lacking))
+    sandbox = {"level": "strict", "files": [{"path": "out", "write": True}]}
+    tap.says(SCHEMA, record(1))
+    wanted = target("sandbox", hostile("Hanging"), sandbox=sandbox)
+    whole = tap.job(wanted if place == "target" else None)
+    if place == "source":
+        whole["source"] = {"connector": f"native:{hostile('Hanging')}", "isolation": "sandbox", "sandbox": {"level": "strict"}}
+    with pytest.raises(SandboxError, match="no sandbox of the level `strict`: there is no `bwrap`") as caught:
+        dativo.run(whole)
+    assert (caught.value.exit_code, list(Path("out").iterdir())) == (2, [])
+
+
 def test_a_run_that_is_killed_leaves_no_writer_behind(project: Path, tap: Any) -> None:
     tap.says(SCHEMA, *(record(number) for number in range(3)), "#sleep 30")
     Path("jobs").mkdir()
@@ -175,6 +273,26 @@ def test_a_run_that_is_killed_leaves_no_writer_behind(project: Path, tap: Any) -
     process.wait()
     assert writers
     assert _eventually(lambda: not _running("encrypted_files.py"))
+
+
+def program(name: str) -> str:
+    """A writer as a program of its own."""
+    Path("writer").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m dativo_sdk.program "{hostile(name)}" "$@"\n')
+    Path("writer").chmod(0o755)
+    return "program:./writer"
+
+
+def _with(text: str) -> list[str]:
+    """Processes with that in their command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if text in command and process.name != str(os.getpid()):
+            found.append(command)
+    return found
 
 
 def _running(name: str) -> list[str]:

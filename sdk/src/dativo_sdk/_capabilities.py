@@ -36,6 +36,7 @@ class Capabilities:
             `versions`, `count`, `names`, `inspect`, `replay`.
         formats: What it speaks as a program.
         releases_gil: Whether threads of one process can share its work.
+        refuses: What a writer's columns cannot hold: see `Refusal`.
     """
 
     read: bool
@@ -45,6 +46,7 @@ class Capabilities:
     powers: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     releases_gil: bool = False
+    refuses: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As SPEC messages and registries have it."""
@@ -70,6 +72,7 @@ def capabilities(plugin: type[Any]) -> Capabilities:
         powers=powers,
         formats=("arrow", "json", "singer") if read else ("arrow",) if write else (),
         releases_gil=bool(getattr(plugin, "releases_gil", False)),
+        refuses=tuple(sorted(getattr(plugin, "refuses", ()))) if write else (),
     )
 
 

@@ -4,7 +4,7 @@ Whoever uses it starts the process and ends it: `python -m dativo_sdk.program TA
 that speaks the protocol of `dativo_sdk._writer_wire`.
 
 ```python
-writer = remote_writer(capabilities["powers"], capabilities["write_modes"])(stdin, stdout)
+writer = remote_writer(capabilities["powers"], capabilities["write_modes"], capabilities["refuses"])(stdin, stdout)
 ```
 """
 
@@ -48,6 +48,7 @@ class RemoteWriter:
     """
 
     write_modes: frozenset[str] = frozenset(("append", "overwrite"))
+    refuses: frozenset[str] = frozenset()
 
     def __init__(self, stdin: int, stdout: int) -> None:
         self._stdin = stdin
@@ -217,14 +218,15 @@ _POWERS: dict[str, type[RemoteWriter]] = {
 }
 
 
-def remote_writer(powers: Iterable[str], write_modes: Iterable[str]) -> type[RemoteWriter]:
+def remote_writer(powers: Iterable[str], write_modes: Iterable[str], refuses: Iterable[str] = ()) -> type[RemoteWriter]:
     """The class of a writer with these capabilities: it has the methods of its powers, and no others.
 
     Args:
         powers: As in `Capabilities.powers`; those that are not known here are left out.
+        write_modes, refuses: As there.
     """
     bases = tuple(_POWERS[power] for power in sorted(set(powers)) if power in _POWERS)
-    return type("RemoteWriter", bases or (RemoteWriter,), {"write_modes": frozenset(write_modes)})
+    return type("RemoteWriter", bases or (RemoteWriter,), {"write_modes": frozenset(write_modes), "refuses": frozenset(refuses)})
 
 
 def _inspection(said: Mapping[str, Any]) -> Inspection:

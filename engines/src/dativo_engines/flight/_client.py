@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ CERTIFICATES = "DATIVO_FLIGHT_CERTIFICATES"
 """Keys of the connector's environment: what it says to the server, and the file of certificates by which a server is known."""
 
 ANSWER_SECONDS = 60.0
+
+
+# As OpenSSL words it, wherever gRPC puts that.
+_UNTRUSTED = re.compile(r"certificate verify failed: ([^.;:]+)|(?i:hostname verification check failed)")
 
 
 class LostError(ConnectorError):
@@ -59,8 +64,13 @@ class FlightClient:
         self._headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
         self._client = flight.FlightClient(location, **options)
 
-    def ask(self, action: str, body: Mapping[str, Any] | None = None) -> bytes:
+    def ask(self, action: str, body: Mapping[str, Any] | None = None, seconds: float | None = ANSWER_SECONDS) -> bytes:
         """What the server answers to an action.
+
+        Args:
+            action: Its name.
+            body: Goes as JSON.
+            seconds: How long it may take; None waits for ever.
 
         Raises:
             LostError: It cannot be reached.
@@ -68,8 +78,8 @@ class FlightClient:
         """
         from pyarrow import flight
 
-        options = flight.FlightCallOptions(timeout=ANSWER_SECONDS, headers=self._headers)
-        with _failures(self._location):
+        options = flight.FlightCallOptions(timeout=seconds, headers=self._headers)
+        with _failures(self._location, seconds):
             request = flight.Action(action, dumped(body or {}))
             answer = b"".join(result.body.to_pybytes() for result in self._client.do_action(request, options))
         raised(answer)
@@ -100,7 +110,7 @@ class FlightClient:
             if reader is not None:
                 reader.cancel()
 
-    def put(self, about: Mapping[str, Any], data: Any) -> None:
+    def put(self, about: Mapping[str, Any], data: Any, seconds: float | None = None) -> None:
         """Hands a batch over, and waits until the server has taken it.
 
         Raises:
@@ -111,8 +121,8 @@ class FlightClient:
 
         batch = pa.record_batch(data)
         descriptor = flight.FlightDescriptor.for_command(dumped(about))
-        with _failures(self._location):
-            options = flight.FlightCallOptions(headers=self._headers)
+        with _failures(self._location, seconds):
+            options = flight.FlightCallOptions(timeout=seconds, headers=self._headers)
             writer, _ = self._client.do_put(descriptor, batch.schema, options)
             writer.write_batch(batch)
             writer.close()
@@ -137,8 +147,9 @@ def raised(answer: bytes) -> None:
 class _failures:
     """A context in which Flight's errors are Dativo's."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, seconds: float | None = None) -> None:
         self._location = location
+        self._seconds = seconds
 
     def __enter__(self) -> None:
         """Nothing to do."""
@@ -150,9 +161,23 @@ class _failures:
             raise ConfigError(
                 f"the server at `{self._location}` refuses the token", hint=f"set `{TOKEN}` in the source's `environment`"
             ) from error
+        if isinstance(error, flight.FlightTimedOutError) and self._seconds is not None:
+            raise LostError(
+                f"the server at `{self._location}` said nothing for {self._seconds:g} s",
+                hint="does it hang? Where it may need longer, raise `source.timeouts.stall_seconds`",
+                retryable=True,
+            ) from error
         if isinstance(error, (ArrowException, OSError)):
             # Servers word their errors as they like: the first line says what it is.
             text = (str(error).splitlines() or [type(error).__name__])[0][:500]
+            refused = _UNTRUSTED.search(text)
+            if refused is not None:
+                reason = (refused[1] or "it is of another host").strip()
+                trouble = "has expired" if "expired" in reason else f"is not trusted: {reason}"
+                raise ConfigError(
+                    f"the server at `{self._location}`: its certificate {trouble}",
+                    hint=f"set `{CERTIFICATES}` in `environment` to the file of the certificates that it is known by",
+                ) from error
             raise LostError(
                 f"the server at `{self._location}` cannot be reached, or broke off: {text}",
                 hint="is it running, and is this where it listens?",

@@ -37,15 +37,17 @@ def open_flight_writer(connector: Connector, options: EngineOptions) -> Writer:
     if not can.get("write"):
         raise ConfigError(f"the server at `{location}` has no writer")
     powers = [power for power in can.get("powers") or () if power != "inspect"]
-    remote = remote_writer(powers, can.get("write_modes") or ("append",))
-    return cast(Writer, type("FlightWriter", (_OverFlight, remote), {})(client))
+    remote = remote_writer(powers, can.get("write_modes") or ("append",), can.get("refuses") or ())
+    return cast(Writer, type("FlightWriter", (_OverFlight, remote), {})(client, options))
 
 
 class _OverFlight:
     """The part of a remote writer that moves what it says."""
 
-    def __init__(self, client: FlightClient) -> None:
+    def __init__(self, client: FlightClient, options: EngineOptions) -> None:
         self._client = client
+        self._stop_seconds = options.stop_timeout_seconds
+        self._stall_seconds = options.stall_timeout_seconds or None
         self._session: str | None = None
         self._replies = io.BytesIO()
         self._catalog: WriteCatalog | None = None
@@ -64,19 +66,21 @@ class _OverFlight:
         if session is not None:
             # Else what it staged is dropped once it has heard nothing for long enough.
             with suppress(ConnectorError):
-                self._client.ask("close", {"session": session})
+                self._client.ask("close", {"session": session}, self._stop_seconds)
         self._client.close()
 
     def _send(self, data: bytes) -> None:
         try:
-            self._replies = io.BytesIO(self._client.ask("request", {"session": self._session, "line": data.decode()}))
+            self._replies = io.BytesIO(
+                self._client.ask("request", {"session": self._session, "line": data.decode()}, self._stall_seconds)
+            )
         except ConnectorError as error:
             raise _away(error) from error
 
     def _frame(self, stream: StreamId, data: ArrowArrayExportable, *, rejects: bool) -> None:
         about = {"session": self._session, "type": "REJECTS" if rejects else "BATCH", "stream": stream.name}
         try:
-            self._client.put({**about, "namespace": stream.namespace}, data)
+            self._client.put({**about, "namespace": stream.namespace}, data, self._stall_seconds)
         except ConnectorError as error:
             raise _away(error) from error
 

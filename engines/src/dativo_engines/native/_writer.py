@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import select
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 from dativo_protocols import ConfigError, ConnectorError, DativoError, StreamId, TargetError
@@ -17,6 +19,7 @@ from dativo_engines._failure import connector_failure
 from dativo_engines._redaction import Redactor
 from dativo_engines._runtime import InputRuntime, Runtime, TakingInput
 from dativo_engines._session import Session, config_file
+from dativo_engines._watch import Watch
 from dativo_engines.airbyte._runtime import runtime_for
 from dativo_engines.native._plugin import admit, as_program, isolation_of
 from dativo_engines.program import ProgramEngine
@@ -86,9 +89,12 @@ def _isolated(connector: Connector, options: EngineOptions) -> Writer:
     if not can or not can.get("write"):
         raise ConfigError(f"`{connector.reference}` is no writer: it does not say that it can write")
     powers = can.get("powers") or ()
-    remote = remote_writer(powers, can.get("write_modes") or ("append",))
+    remote = remote_writer(powers, can.get("write_modes") or ("append",), can.get("refuses") or ())
     supervised = type("SupervisedWriter", (_Inspecting if "inspect" in powers else _Supervised, remote), {})
-    return cast(Writer, _guarded(supervised, lambda writer, error: writer._failed(error))(connector, options))
+    return cast(
+        Writer,
+        _guarded(supervised, lambda writer, error: writer._failed(error), lambda writer: writer._waiting())(connector, options),
+    )
 
 
 class _Supervised:
@@ -99,6 +105,7 @@ class _Supervised:
         self._options = options
         self._session: Session[Runtime] | None = None
         self._process: TakingInput | None = None
+        self._watch: Watch | None = None
 
     def initialize(self, config: Mapping[str, Any], catalog: WriteCatalog) -> bytes | None:
         self._start(config)
@@ -108,10 +115,15 @@ class _Supervised:
     def close(self) -> None:
         process, self._process = self._process, None
         session, self._session = self._session, None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
         if process is None or session is None:
             return
         try:
-            super().close()  # type: ignore[misc]
+            # One that takes nothing any more has no room for a word.
+            if select.select((), (process.stdin,), (), self._options.stop_timeout_seconds)[1]:
+                super().close()  # type: ignore[misc]
             process.close_input()
             if process.wait(self._options.stop_timeout_seconds) is None:
                 session.log("warning", f"`{session.name}` did not end when it was asked to, and was killed")
@@ -128,7 +140,12 @@ class _Supervised:
             self._session.close()
             self._session = None
             raise
+        self._watch = Watch(self._process, self._options.stall_timeout_seconds)
         super().__init__(self._process.stdin, self._process.stdout)  # type: ignore[call-arg]
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        """Around each question."""
+        return self._watch or nullcontext()
 
     def _failed(self, error: Exception) -> Exception:
         """A process that ended without a word: why, as far as its exit and its last lines say."""
@@ -138,6 +155,8 @@ class _Supervised:
         if not isinstance(error, DativoError) or session is None or process is None:
             return error
         error.message = session.redactor(error.message)
+        if self._watch is not None and self._watch.stalled:
+            return _stalled(session.name, self._options.stall_timeout_seconds)
         if not error.facts.get("ended"):
             return error
         ended = process.wait(self._options.stop_timeout_seconds)
@@ -145,6 +164,15 @@ class _Supervised:
             return error
         found = connector_failure(session.name, ended, process.stderr_tail, facts={"connector": self._connector.reference})
         return TargetError(found.message, hint=found.hint, facts=found.facts)
+
+
+def _stalled(name: str, seconds: float) -> TargetError:
+    return TargetError(
+        f"`{name}` said nothing for {seconds:g} s and was ended",
+        hint="raise `source.timeouts.stall_seconds` if a commit may take longer, or let the writer log what it does",
+        retryable=True,
+        facts={"stall_timeout_seconds": seconds},
+    )
 
 
 class _Inspecting(_Supervised):
@@ -159,14 +187,19 @@ class _Inspecting(_Supervised):
         return found
 
 
-def _guarded(plugin: type[Any], failed: Callable[[Any, Exception], Exception]) -> type[Any]:
-    """The class, with its errors as Dativo's."""
+def _guarded(
+    plugin: type[Any],
+    failed: Callable[[Any, Exception], Exception],
+    waiting: Callable[[Any], AbstractContextManager[None]] = lambda writer: nullcontext(),
+) -> type[Any]:
+    """The class, with its errors as Dativo's, and a context around each call."""
 
     def guarded(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def call(self: Any, *arguments: Any, **named: Any) -> Any:
             try:
-                return method(self, *arguments, **named)
+                with waiting(self):
+                    return method(self, *arguments, **named)
             except Exception as error:
                 found = failed(self, error)
                 if found is error:
