@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,20 @@ def test_a_python_project_s_tests_pass_at_once(tmp_path):
     assert b'"name":"source-orders"' in said.stdout
 
 
+def test_a_writer_s_tests_pass_at_once(tmp_path):
+    made = dativo(tmp_path, "target-orders", "--kind", "writer")
+    assert made.returncode == 0, made.stderr
+    project = tmp_path / "target-orders"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    tested = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    passed = re.search(r"^(\d+) passed", tested.stdout, re.MULTILINE)
+    assert passed is not None, tested.stdout + tested.stderr
+    assert int(passed[1]) > 20
+    target = f"{project / 'src' / 'target_orders' / '__init__.py'}:TargetOrders"
+    said = subprocess.run([sys.executable, "-m", "dativo_sdk.program", target, "spec"], capture_output=True, check=True)
+    assert b'"write":true' in said.stdout
+
+
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="there is no cargo")
 @pytest.mark.xdist_group("cargo")
 @pytest.mark.timeout(900)
@@ -51,6 +66,7 @@ def test_a_rust_project_s_tests_pass_at_once(tmp_path):
         (("Source_Orders",), "`Source_Orders` is no name for a project"),
         (("taken",), "`taken` is there already"),
         (("a", "--language", "rust", "--rust-sdk", "."), "the crate `dativo-sdk` is not known"),
+        (("a", "--language", "rust", "--kind", "writer"), "has no trait of writers"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, arguments, message):
