@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .test_program import COUNTING, run, said, written
+from .test_program import COUNTING, HERE, run, said, written
 
 
 def test_about_describes_the_settings() -> None:
@@ -81,3 +81,24 @@ def test_a_state_that_is_none_is_refused(tmp_path: Path) -> None:
     for text in ("[]", "{", '{"bookmarks": 7}'):
         ended = run("--config", written(tmp_path / "config.json", {}), "--state", written(tmp_path / "state.json", text))
         assert b"is no state of a tap" in ended.stderr
+
+
+LOOSE = f"""
+import sys
+
+sys.path.insert(0, {str(HERE)!r})
+import counting_reader
+
+counting_reader.SCHEMA["properties"]["text"] = {{"description": "anything"}}
+
+
+class Loose(counting_reader.CountingReader):
+    pass
+"""
+
+
+def test_a_property_of_any_type_says_all_of_them(tmp_path: Path) -> None:
+    written(tmp_path / "loose.py", LOOSE)
+    schemas = said(run("--config", written(tmp_path / "config.json", {}), target=f"{tmp_path / 'loose.py'}:Loose"), "SCHEMA")
+    every = ["null", "object", "array", "string", "number", "boolean"]
+    assert [schema["schema"]["properties"]["text"] for schema in schemas] == [{"description": "anything", "type": every}] * 2

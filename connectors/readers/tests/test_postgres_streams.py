@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +14,7 @@ from dativo_protocols import ConfigError, ConnectorError, StreamId
 from dativo_sdk import Selection
 
 from .database import Database, by, drain
+from .hosts import built
 
 UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
 SHOP = """
@@ -279,3 +283,11 @@ def test_a_dropped_column_is_named(database: Database) -> None:
     database.sql("ALTER TABLE t DROP COLUMN b")
     with database.reader(catalog) as reader, pytest.raises(ConnectorError, match="has no column `b`"):
         drain(reader)
+
+
+def test_without_a_catalog_everything_is_read(shop: Database, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(shop.config(schemas=["shop"])))
+    command = [built("dativo-postgres"), "--config", str(tmp_path / "config.json")]
+    said = [json.loads(line) for line in subprocess.check_output(command).splitlines()]
+    rows = Counter(message["stream"] for message in said if message["type"] == "RECORD")
+    assert rows == {"shop-orders": 2, "shop-kept": 2, "shop-totals": 1, "shop-events": 2}

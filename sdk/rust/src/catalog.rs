@@ -58,6 +58,8 @@ pub struct CatalogStream {
     pub cursor: Option<String>,
     /// Whether the user can name no other cursor: also where the reader has one that is no property.
     pub cursor_is_fixed: bool,
+    /// Whether it can be read incrementally without a cursor.
+    pub by_itself: bool,
     /// How it can be read.
     pub methods: Vec<Method>,
 }
@@ -80,6 +82,7 @@ impl CatalogStream {
             primary_key: Vec::new(),
             cursor: None,
             cursor_is_fixed: false,
+            by_itself: false,
             methods: vec![Method::FullRefresh],
         }
     }
@@ -101,6 +104,14 @@ impl CatalogStream {
     pub fn incremental_by_itself(self, cursor: Option<&str>) -> Self {
         let mut stream = self.incremental(cursor);
         stream.cursor_is_fixed = true;
+        stream.by_itself = true;
+        stream
+    }
+
+    /// That can also be read incrementally, by a property that the user names or by what the reader itself keeps in its state.
+    pub fn incremental_by_any_or_by_itself(self) -> Self {
+        let mut stream = self.incremental(None);
+        stream.by_itself = true;
         stream
     }
 

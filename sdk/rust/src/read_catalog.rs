@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::catalog::decode_schema;
-use crate::{Error, Method, StreamId};
+use crate::{Catalog, Error, Method, StreamId};
 
 /// The streams to read, and how.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +57,23 @@ impl ReadCatalog {
             streams,
             partition: None,
         })
+    }
+
+    /// All streams, whole.
+    pub fn everything(catalog: &Catalog) -> Self {
+        let streams = catalog.streams.iter().map(|stream| SelectedStream {
+            id: stream.id.clone(),
+            fields: None,
+            method: Method::FullRefresh,
+            cursor: None,
+            primary_key: stream.primary_key.clone(),
+            json_schema: stream.json_schema.clone(),
+            arrow_schema: stream.arrow_schema.clone(),
+        });
+        Self {
+            streams: streams.collect(),
+            partition: None,
+        }
     }
 
     /// For one part of it.

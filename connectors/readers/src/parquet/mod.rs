@@ -215,7 +215,7 @@ impl Reader for ParquetReader {
             Ok(
                 CatalogStream::of_arrow(source.id.clone(), discover(source)?)
                     .with_primary_key(config.primary_key.iter().flatten().cloned())
-                    .incremental(None),
+                    .incremental_by_any_or_by_itself(),
             )
         });
         described.collect()

@@ -28,6 +28,8 @@ pub struct PostgresReader {
     config: PostgresConfig,
     settings: Settings,
     catalog: ReadCatalog,
+    /// There is no catalog: all there is is to be read.
+    everything: bool,
     state: SavedState,
     connection: Option<Connection>,
     tasks: VecDeque<Task>,
@@ -67,6 +69,7 @@ impl Reader for PostgresReader {
         Ok(Self {
             settings: Settings::new(&config)?,
             config,
+            everything: catalog.is_none(),
             catalog: catalog.unwrap_or_default(),
             state: state.unwrap_or_default(),
             connection: None,
@@ -234,6 +237,9 @@ impl PostgresReader {
                 )?);
             }
             return Ok(());
+        }
+        if self.everything {
+            self.catalog = ReadCatalog::everything(&self.get_schema()?);
         }
         if self.catalog.streams.is_empty() {
             return Ok(());

@@ -180,6 +180,7 @@ fn announced(selected: &SelectedStream) -> CatalogStream {
         primary_key: selected.primary_key.clone(),
         cursor: selected.cursor.clone(),
         cursor_is_fixed: false,
+        by_itself: false,
         methods: match selected.method {
             Method::FullRefresh => vec![Method::FullRefresh],
             Method::Incremental => vec![Method::FullRefresh, Method::Incremental],

@@ -12,13 +12,29 @@ pub(super) fn singer_name(stream: &StreamId) -> String {
     }
 }
 
-/// As SCHEMA messages demand it: an object with properties.
+/// As SCHEMA messages demand it: an object with properties, each with its types. Some targets drop a property that has none, or
+/// rows that have it.
 pub(super) fn object_schema(schema: &Value) -> Value {
     let mut said = Map::from_iter([("type".to_owned(), "object".into())]);
     said.extend(schema.as_object().cloned().unwrap_or_default());
-    said.entry("properties").or_insert_with(|| json!({}));
+    let properties = said.entry("properties").or_insert_with(|| json!({}));
+    for property in properties
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        if let Value::Object(property) = property
+            && !TYPED_BY.iter().any(|key| property.contains_key(*key))
+        {
+            property.insert("type".to_owned(), json!(ANY_TYPE));
+        }
+    }
     Value::Object(said)
 }
+
+/// Keywords that say what a value may be.
+const TYPED_BY: [&str; 7] = ["type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"];
+const ANY_TYPE: [&str; 6] = ["null", "object", "array", "string", "number", "boolean"];
 
 /// The catalog that discovery prints.
 pub(super) fn discovered(catalog: &Catalog) -> Value {
@@ -106,8 +122,8 @@ fn chosen(stream: &CatalogStream, entry: &Value, root: Option<&Value>) -> Select
     let cursor = cursor
         .filter(|_| !stream.cursor_is_fixed)
         .or_else(|| stream.cursor.clone());
-    let can = stream.methods.contains(&Method::Incremental)
-        && (cursor.is_some() || stream.cursor_is_fixed);
+    let can =
+        stream.methods.contains(&Method::Incremental) && (cursor.is_some() || stream.by_itself);
     let method = match text("replication-method", "replication_method") {
         Some("FULL_TABLE") => Method::FullRefresh,
         _ if can => Method::Incremental,
@@ -234,5 +250,33 @@ mod tests {
             entry["metadata"][0]["metadata"] = json!({"selected": true, "replication-key": "text"});
         })[0];
         assert_eq!(stream.cursor.as_deref(), Some("text"));
+    }
+
+    #[test]
+    fn a_property_of_any_type_says_all_of_them() {
+        let said =
+            object_schema(&json!({"properties": {"a": {"description": "x"}, "b": {"enum": [1]}}}));
+        assert_eq!(said["properties"]["a"]["type"], json!(ANY_TYPE));
+        assert_eq!(said["properties"]["b"], json!({"enum": [1]}));
+    }
+
+    #[test]
+    fn what_needs_no_cursor_is_incremental_without_one() {
+        let method = |stream: CatalogStream| {
+            let catalog: Catalog = [stream].into_iter().collect();
+            let mut said = discovered(&catalog);
+            said["streams"][0]["selected"] = true.into();
+            selected(&catalog, said.as_object().unwrap())
+                .unwrap()
+                .streams
+                .remove(0)
+                .method
+        };
+        let stream = || CatalogStream::of_json("files", json!({}));
+        assert_eq!(method(stream().incremental(None)), Method::FullRefresh);
+        assert_eq!(
+            method(stream().incremental_by_any_or_by_itself()),
+            Method::Incremental
+        );
     }
 }

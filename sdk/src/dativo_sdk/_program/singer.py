@@ -32,6 +32,8 @@ from dativo_sdk._read_catalog import ReadCatalog, Selection
 from dativo_sdk._reader import Piece
 from dativo_sdk._saved_state import SavedState
 
+_TYPED_BY = {"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"}
+_ANY_TYPE = ["null", "object", "array", "string", "number", "boolean"]
 _METHODS = ("FULL_TABLE", "INCREMENTAL", "LOG_BASED")
 
 
@@ -170,7 +172,12 @@ def _entry(stream: CatalogStream) -> dict[str, Any]:
 
 
 def _object_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", **schema, "properties": dict(schema.get("properties") or {})}
+    properties: dict[str, Any] = {}
+    for name, described in (schema.get("properties") or {}).items():
+        untyped = isinstance(described, dict) and not _TYPED_BY & described.keys()
+        # Some targets drop a property without types, or rows that have it.
+        properties[name] = {**described, "type": _ANY_TYPE} if untyped else described
+    return {"type": "object", **schema, "properties": properties}
 
 
 def _nodes(entry: Mapping[str, Any]) -> dict[tuple[str, ...], dict[str, Any]]:
