@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.contenders import AIRBYTE_MESSAGES, CONTENDERS, FAKED, PACKED, TEN_TIMES, Contender, environment, own
+from benchmarks.copiers import chosen as chosen_copiers
+from benchmarks.files import FILES, run_files
 from benchmarks.generate import Protocol, Shape, write
 from benchmarks.measure import Measurement, measure
 from benchmarks.merge import run_merge
@@ -31,6 +33,9 @@ ROWS: dict[str, int] = {
     "airbyte": 1_000_000,
     "merge": 1_000_000,
     "postgres": 1_000_000,
+    "csv": 7_000_000,
+    "csv-python": 1_000_000,
+    "jsonl": 3_000_000,
     "faker": 100_000,
     "container": 20_000,
     "start": 0,
@@ -101,8 +106,11 @@ def main() -> None:
             run_merge(mergers, chosen.rows or ROWS[case], chosen.rounds, chosen.cache, results)
             continue
         if case == "postgres":
-            copiers = [c for c in COPIERS if not chosen.only or any(word in c.key for word in chosen.only)]
-            run_postgres(copiers, chosen.rows or ROWS[case], chosen.rounds, chosen.cache, results)
+            run_postgres(chosen_copiers(COPIERS, chosen.only), chosen.rows or ROWS[case], chosen.rounds, chosen.cache, results)
+            continue
+        if case in FILES:
+            copiers = chosen_copiers(FILES[case][1], chosen.only)
+            run_files(case, copiers, chosen.rows or ROWS[case], chosen.rounds, chosen.cache, results)
             continue
         everyone = OTHERS.get(case, CONTENDERS)
         contenders = [c for c in everyone if not chosen.only or any(word in c.key for word in chosen.only)]

@@ -16,6 +16,9 @@ def main() -> int:
     gc.set_threshold(GC_THRESHOLD, 20, 100)
     # pydantic looks through every installed package for plugins of its own; a program has none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Said where it is there: the default of pyarrow keeps a fifth more of memory that is free, at the same speed.
+    if sys.platform == "linux":
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     try:
         from dativo.cli import run
     except KeyboardInterrupt:

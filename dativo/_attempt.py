@@ -183,7 +183,7 @@ class Attempts:
                 metadata=_metadata(job),
                 fields=plan.fields if plan else {},
                 types=plan.types if plan else {},
-                memory_budget_bytes=decoder_budget(job.memory),
+                memory_budget_bytes=decoder_budget(job.memory, self._job.connector.engine, job.source.parallel),
             ),
             stall_timeout_seconds=job.source.timeouts.stall_seconds,
             stop_timeout_seconds=job.source.timeouts.stop_seconds,

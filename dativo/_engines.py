@@ -13,11 +13,18 @@ __all__ = ["decoder_budget", "discover_or_none", "new_engine"]
 
 LEAST_DECODER_BYTES = 32 << 20
 DECODER_SHARE = 16
+TEXT_ENGINES = ("singer", "airbyte")
+"""Whose connectors send text: a larger share makes larger pieces of it, which are decoded faster."""
+PARALLEL_SHARE = 4
+"""Parts wait for their turn in memory: small ones would spend their time on being begun."""
 
 
-def decoder_budget(memory: int) -> int:
-    """The decoder's share of the whole process's memory, in bytes."""
-    return max(LEAST_DECODER_BYTES, memory // DECODER_SHARE)
+def decoder_budget(memory: int, engine: str, parallel: int = 1) -> int:
+    """The share of the whole process's memory that what comes from a connector of this engine gets, in bytes."""
+    if parallel > 1:
+        return max(LEAST_DECODER_BYTES, memory // PARALLEL_SHARE)
+    share = max(LEAST_DECODER_BYTES, memory // DECODER_SHARE)
+    return share if engine in TEXT_ENGINES else share // 2
 
 
 def discover_or_none(engine: Engine, config: Mapping[str, Any], log: Callable[[str, str], None] | None) -> Catalog | None:

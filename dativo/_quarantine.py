@@ -234,7 +234,8 @@ class _Again:
         self._decoder: SingerDecoder | AirbyteDecoder | None = None
 
     def __enter__(self) -> _Again:
-        options = {"on_bad_value": self._job.job.on_bad_value, "memory_budget_bytes": decoder_budget(self._job.job.memory)}
+        budget = decoder_budget(self._job.job.memory, self._job.connector.engine)
+        options = {"on_bad_value": self._job.job.on_bad_value, "memory_budget_bytes": budget}
         self._decoder = open_decoder(self._job, self._plan, self._reader, **options)
         self._feeding.start()
         return self

@@ -109,7 +109,7 @@ def source(
     declared = found.recipe.secrets if found.recipe else ()
     options = EngineOptions(
         cache_dir=cache_folder(cache_dir),
-        decode=DecodeOptions(nested=nested, memory_budget_bytes=decoder_budget(memory_bytes)),
+        decode=DecodeOptions(nested=nested, memory_budget_bytes=decoder_budget(memory_bytes, found.engine, asked.parallel)),
         stall_timeout_seconds=stall_seconds,
         stop_timeout_seconds=asked.timeouts.stop_seconds,
         secrets=tuple(dict.fromkeys((*secrets, *secret_values([own_config], declared, more)))),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
+from dativo_sdk.testing import read_all
 
+from benchmarks.copiers import job
+from benchmarks.files import made
 from benchmarks.generate import messages, write
 from benchmarks.measure import Measurement
 from benchmarks.merge import TIMES, Rows, changed
+from benchmarks.peers.python_csv_reader import CsvRows
 from benchmarks.report import TITLES, Results, sections, tables, updated
 from benchmarks.stretch import stretched
 
@@ -52,3 +57,35 @@ def test_tables_of_cases_that_did_not_run_stay_on_the_page() -> None:
         f"### 10 {TITLES[case]} (5 MB)" for case in ("orders", "orders-x10", "merge")
     ]
     assert "| dativo → duckdb | 2.00 |" in page
+
+
+def test_files_that_are_read_have_the_same_rows(tmp_path: Path) -> None:
+    csv, lines = made(tmp_path, "csv", 1_000), made(tmp_path, "jsonl", 1_000)
+    # The texts that end with a blank are kept by both; what is empty in one is null in both.
+    columns = "id, customer, sku, name, email, quantity, price, discount, paid, day, created::timestamp, nullif(note, '')"
+    with duckdb.connect() as connection:
+        rows = [connection.execute(f"select {columns} from '{file}' order by id").fetchall() for file in (csv, lines)]
+    assert len(rows[0]) == 1_000
+    assert rows[0] == rows[1]
+
+
+def test_the_reader_in_python_reads_what_duckdb_reads_whole_and_in_parts(tmp_path: Path) -> None:
+    path = made(tmp_path, "csv", 1_000)
+    (whole,) = read_all(CsvRows, {"path": str(path)}).values()
+    reader = CsvRows()
+    reader.initialize(CsvRows.Config(path=str(path)), None, None)
+    begins = [json.loads(part.token)[0] for part in reader.partitions(3, 1 << 30)]
+    reader.close()
+    with duckdb.connect() as connection:
+        expected = connection.execute(f"select name, created from read_csv('{path}') order by id").fetchall()
+    rows = whole.select(["name", "created"])
+    assert [(row["name"], row["created"]) for row in rows.to_pylist()] == expected
+    lines = path.read_bytes()
+    assert begins[0] == lines.index(b"\n") + 1
+    assert all(lines[begin - 1 : begin] == b"\n" for begin in begins)
+
+
+def test_a_copier_is_told_its_job_by_a_file(tmp_path: Path) -> None:
+    command = job(tmp_path, {"connector": "csv"}, memory="1GiB")
+    assert command[1:] == ["run", "job.yaml"]
+    assert json.loads((tmp_path / "job.yaml").read_text())["memory"] == "1GiB"

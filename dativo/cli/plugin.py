@@ -34,8 +34,8 @@ def plugin() -> None:
 def new(name: str, kind: Kind, language: str, directory: str | None, rust_sdk: str | None, as_json: bool) -> None:
     """Start the project of a reader or a writer, whose tests pass as it stands.
 
-    A reader reads numbers, a writer writes files: put your source or your target in their place. Writers are in Python. Nothing is
-    overwritten.
+    A reader reads numbers, a writer writes files: put your source or your target in their place. Writers are in Python.
+    Nothing is overwritten.
     """
     import dativo_sdk
     from dativo_protocols.errors import ConfigError

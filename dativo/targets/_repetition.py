@@ -7,6 +7,8 @@ import pyarrow as pa
 from dativo import _compute as pc
 
 SAMPLE_ROWS = 4096
+FEW_ROWS = 256
+"""So few are counted as Python values, sooner than pyarrow's compute functions are imported."""
 
 
 def repeats(array: pa.Array) -> bool:
@@ -15,4 +17,9 @@ def repeats(array: pa.Array) -> bool:
     if pa.types.is_nested(sample.type):
         return False
     values = len(sample) - sample.null_count
+    if len(sample) <= FEW_ROWS:
+        # Times as numbers: Python has no year 10,000.
+        width = sample.type.bit_width if pa.types.is_temporal(sample.type) else 0
+        numbers = sample.view(pa.int64() if width == 64 else pa.int32()) if width else sample
+        return bool(len({value for value in numbers.to_pylist() if value is not None}) * 4 <= values)
     return bool(pc.count_distinct(sample, mode="only_valid").as_py() * 4 <= values)

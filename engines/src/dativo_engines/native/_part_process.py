@@ -16,6 +16,9 @@ from dativo_engines.native._queue import ByteQueue, QueueClosedError
 from dativo_engines.native._thread import Read, weight
 from dativo_engines.program import ProgramEngine
 
+LEAST_BYTES = 1 << 20
+"""Of what the decoder of one process holds."""
+
 
 class PartProcess:
     """Starts a process for each part; see `PartReader`.
@@ -33,7 +36,9 @@ class PartProcess:
         catalog: ReadCatalog,
         state: bytes | None,
     ) -> None:
-        decode = replace(options.decode, memory_budget_bytes=max(1 << 20, options.decode.memory_budget_bytes // options.parallel))
+        # Most of the budget is the queues', where parts wait for their turn.
+        budget = max(LEAST_BYTES, options.decode.memory_budget_bytes // 4 // options.parallel)
+        decode = replace(options.decode, memory_budget_bytes=budget)
         self._engine = ProgramEngine(program, replace(options, decode=decode, parallel=1))
         self._config = config
         self._catalog = catalog

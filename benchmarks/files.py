@@ -1,0 +1,101 @@
+"""The cases of files: CSV and JSON lines, read to Parquet, beside others that read them.
+
+The rows are those of the case `postgres`, as text: numbers, dates, times with microseconds, quotes around delimiters and quotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.contenders import DLT, PEERS, environment
+from benchmarks.copiers import READERS, Copier, job, readers_are_built, run_copiers, sling
+from benchmarks.mergers import SLING
+from benchmarks.report import Results
+
+Kind = Literal["csv", "jsonl"]
+
+ROWS = """SELECT i AS id, i % 50000 AS customer, 'SKU-' || lpad((i % 9973)::text, 6, '0') AS sku,
+    CASE WHEN i % 10 = 0 THEN 'Item "' || i || '", large' ELSE 'Name of item ' || i END AS name,
+    'user' || i || '@example.com' AS email, i % 17 AS quantity, ((i * 7919) % 1000000 / 100.0)::decimal(12,2) AS price,
+    round((i % 1000)::double / 997, 6) AS discount, i % 3 = 0 AS paid, date '2020-01-01' + (i % 2000)::int AS day,
+    timestamp '2024-01-01 00:00:00' + to_microseconds(i * 1234567) AS created,
+    CASE WHEN i % 5 = 0 THEN NULL ELSE repeat('note ', (i % 7)::int) END AS note
+FROM range(1, {rows} + 1) AS numbers(i)"""
+
+POLARS = ("polars==2.1.0",)
+PYARROW = ("pyarrow==26.0.1",)
+DUCKDB = ("duckdb==1.5.5", "pyarrow==26.0.1")
+
+
+def made(cache: Path, kind: Kind, rows: int) -> Path:
+    """The file of so many rows, the same bytes every time."""
+    import duckdb
+
+    path = cache / "files" / f"orders-{rows}.{kind}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        how = "format csv, header" if kind == "csv" else "format json"
+        how += ", timestampformat '%Y-%m-%dT%H:%M:%S.%f'"
+        with duckdb.connect() as connection:
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute(f"COPY ({ROWS.format(rows=rows)}) TO '{new}' ({how})")
+        new.rename(path)
+    return path
+
+
+def program(kind: Kind, **more: Any) -> Callable[[str, Path], list[str]]:
+    return lambda path, folder: job(
+        folder, {"connector": f"program:{READERS / f'dativo-{kind}'}", "config": {"path": path}, **more}
+    )
+
+
+def in_python(**more: Any) -> Callable[[str, Path], list[str]]:
+    reader = f"native:{PEERS / 'python_csv_reader.py'}:CsvRows"
+    return lambda path, folder: job(folder, {"connector": reader, "config": {"path": path}, **more})
+
+
+def peer(requirements: tuple[str, ...], name: str, kind: Kind) -> Callable[[str, Path], list[str]]:
+    return lambda path, folder: [
+        str(environment(requirements) / "python"),
+        *(str(PEERS / "file_copy.py"), name, kind, path, str(folder / "out.parquet")),
+    ]
+
+
+def by_sling(path: str, folder: Path) -> list[str]:
+    return sling(folder, ["--src-stream", f"file://{path}"], {})
+
+
+CSV = [
+    Copier("dativo", "parquet", program("csv")),
+    Copier("polars, 2 threads", "parquet", peer(POLARS, "polars", "csv"), POLARS),
+    Copier("DuckDB, 2 threads", "parquet", peer(DUCKDB, "duckdb", "csv"), DUCKDB),
+    Copier("pyarrow, streaming", "parquet", peer(PYARROW, "pyarrow", "csv"), PYARROW),
+    Copier("Sling", "parquet", by_sling, SLING, slow=True),
+    Copier("dlt, by DuckDB", "parquet", peer(DLT, "dlt", "csv"), DLT, slow=True),
+]
+JSON_LINES = [
+    Copier("dativo", "parquet", program("jsonl")),
+    Copier("polars, 2 threads", "parquet", peer(POLARS, "polars", "jsonl"), POLARS),
+    Copier("DuckDB, 2 threads", "parquet", peer(DUCKDB, "duckdb", "jsonl"), DUCKDB),
+    Copier("pyarrow, streaming", "parquet", peer(PYARROW, "pyarrow", "jsonl"), PYARROW),
+    Copier("dlt", "parquet", peer(DLT, "dlt", "jsonl"), DLT, slow=True),
+]
+PYTHON = [
+    Copier("dativo", "parquet", program("csv")),
+    Copier("a reader in Python", "parquet", in_python(isolation="in_process")),
+    Copier("a reader in Python, 2 parts", "parquet", in_python(isolation="process", parallel=2)),
+]
+"""The yardstick: the same work by a reader in Python, alone and divided among two processes."""
+
+FILES: dict[str, tuple[Kind, list[Copier]]] = {"csv": ("csv", CSV), "csv-python": ("csv", PYTHON), "jsonl": ("jsonl", JSON_LINES)}
+
+
+def run_files(case: str, copiers: list[Copier], rows: int, rounds: int, cache: Path, results: Results) -> None:
+    if not readers_are_built():
+        return
+    path = made(cache, FILES[case][0], rows)
+    how: dict[str, Any] = {"rounds": rounds, "scratch": cache / "copies", "results": results}
+    run_copiers(case, copiers, str(path), rows=rows, size=path.stat().st_size, **how)
