@@ -108,7 +108,7 @@ def test_a_column_gets_the_type_that_the_job_says(tmp_path: Path) -> None:
     messages = read("Numbers", tmp_path, {"rows": 1}, decode=DecodeOptions(types={"numbers": {"id": "decimal(10,2)"}}))
     (data,) = [pa.record_batch(message.data) for message in messages if isinstance(message, Batch)]
     assert data.schema.field("id").type == pa.decimal128(10, 2)
-    with pytest.raises(ContractError, match="column `name` does not fit `int64`"):
+    with pytest.raises(ConfigError, match="stream `numbers`: column `name`: Utf8 cannot become `int64`"):
         read("Numbers", tmp_path, {"rows": 1}, decode=DecodeOptions(types={"numbers": {"name": "int64"}}))
 
 

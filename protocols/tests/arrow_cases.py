@@ -19,7 +19,9 @@ from protocols.tests.transcripts import CASES, write_expectations
 
 ROWS = pa.record_batch({"id": [1, 2, 3], "name": ["a", "line\nbreak", None]})
 OTHER = pa.record_batch({"id": [4], "price": pa.array([Decimal("1.10")], pa.decimal64(10, 2))})
+NANOS = pa.record_batch({"at": pa.array([1000, 1001, None], pa.timestamp("ns")), "n": [1, 2, 3]})
 JSON_SCHEMA = {"properties": {"id": {"type": "integer"}, "name": {"type": "string"}}}
+LONG = pa.record_batch({"id": pa.array([7] * 200, pa.int64())})
 REJECTED = pa.record_batch(
     {
         "line": [7, 9],
@@ -36,6 +38,13 @@ def ipc(*batches: pa.RecordBatch, **options: Any) -> bytes:
         for batch in batches:
             stream.write_batch(batch)
     return sink.getvalue()
+
+
+def stretched(payload: bytes, length: int, said: int) -> bytes:
+    """With another length at the start of a compressed buffer."""
+    before, after = (number.to_bytes(8, "little") for number in (length, said))
+    assert payload.count(before) == 1
+    return payload.replace(before, after)
 
 
 def frame(stream: str, *batches: pa.RecordBatch, kind: str = "BATCH", payload: bytes | None = None, **header: Any) -> bytes:
@@ -186,7 +195,21 @@ CASES_MADE: dict[str, tuple[str, dict[str, Any], bytes]] = {
         frame("a", ROWS) + state("a", 1) + frame("b", rows=1, payload=b"not \n Arrow"),
     ),
     "cut_payload": ("a frame whose IPC stream is cut", {"catalog": BOTH}, frame("a", rows=3, payload=ipc(ROWS)[:-60])),
-    "compressed": ("compressed buffers", {"catalog": BOTH}, frame("a", rows=3, payload=ipc(ROWS, compression="zstd"))),
+    "compressed": (
+        "compressed buffers",
+        {"catalog": BOTH},
+        frame("a", rows=3, payload=ipc(ROWS, compression="zstd")) + frame("a", rows=3, payload=ipc(ROWS, compression="lz4")),
+    ),
+    "compressed_wrongly": (
+        "a compressed buffer that says another length",
+        {"catalog": BOTH},
+        frame("a", rows=200, payload=stretched(ipc(LONG, compression="lz4"), 1600, 1 << 20)),
+    ),
+    "compressed_beyond_memory": (
+        "a compressed buffer that says more than there is memory",
+        {"catalog": BOTH},
+        frame("a", rows=200, payload=stretched(ipc(LONG, compression="zstd"), 1600, 1 << 40)),
+    ),
     "header_broken": ("a header without rows", {"catalog": BOTH}, line(type="BATCH", stream="a", bytes=3) + b"abc"),
     "too_large": (
         "a frame beyond the limit of a message",
@@ -203,7 +226,18 @@ CASES_MADE: dict[str, tuple[str, dict[str, Any], bytes]] = {
     "nanoseconds": (
         "a nanosecond value that is no whole microsecond",
         {"catalog": BOTH},
-        frame("a", ROWS) + frame("b", pa.record_batch({"at": pa.array([1000, 1001], pa.timestamp("ns"))})),
+        frame("a", ROWS) + frame("b", NANOS) + frame("b", NANOS),
+    ),
+    "nanoseconds_nulled": (
+        "the same, nulled",
+        {"catalog": BOTH, "on_bad_value": "null"},
+        frame("b", NANOS) + frame("b", NANOS.slice(0, 1)),
+    ),
+    "nanoseconds_fail": ("the same, which is to fail", {"catalog": BOTH, "on_bad_value": "fail"}, frame("b", NANOS)),
+    "nanoseconds_in_a_key": (
+        "the same in a key, which is not nulled",
+        {"catalog": catalog("b", source_defined_primary_key=[["at"]]), "on_bad_value": "null"},
+        frame("b", NANOS),
     ),
     "nanoseconds_as_text": (
         "types of the job beat those of the batch",

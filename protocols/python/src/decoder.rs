@@ -231,15 +231,7 @@ fn choices(
 ) -> PyResult<Options> {
     let text = |name: &Bound<'_, PyAny>| name.extract::<String>();
     Ok(Options {
-        on_bad_value: choice(
-            "on_bad_value",
-            on_bad_value,
-            &[
-                ("quarantine", OnBadValue::Quarantine),
-                ("null", OnBadValue::Null),
-                ("fail", OnBadValue::Fail),
-            ],
-        )?,
+        on_bad_value: on_bad_value_choice(on_bad_value)?,
         nested: nested_choice(nested)?,
         extra: choice(
             "extra",
@@ -253,6 +245,18 @@ fn choices(
         types: mapping(types, id, |names| mapping(Some(names.cast()?), text, text))?,
         ..Options::default()
     })
+}
+
+pub fn on_bad_value_choice(given: &str) -> PyResult<OnBadValue> {
+    choice(
+        "on_bad_value",
+        given,
+        &[
+            ("quarantine", OnBadValue::Quarantine),
+            ("null", OnBadValue::Null),
+            ("fail", OnBadValue::Fail),
+        ],
+    )
 }
 
 pub fn nested_choice(given: &str) -> PyResult<Nested> {

@@ -28,7 +28,7 @@ mod _codec {
     #[pymodule_export]
     use crate::arrow::{ArrowBatch, ArrowSchema};
     #[pymodule_export]
-    use crate::canonical::{arrow_json_schema, canonical_batch, canonical_schema};
+    use crate::canonical::{arrow_json_schema, canonical_batch, canonical_rows, canonical_schema};
     #[pymodule_export]
     use crate::decoder::{AirbyteDecoder, SingerDecoder};
     #[pymodule_export]

@@ -14,6 +14,7 @@ __all__ = [
     "SingerDecoder",
     "arrow_json_schema",
     "canonical_batch",
+    "canonical_rows",
     "canonical_schema",
     "decode_arrow_schema",
     "decode_json_lines",
@@ -146,8 +147,8 @@ class AirbyteDecoder:
     their batches have canonical types (`canonical_batch`), without a copy where they had them. A frame whose schema is not
     that of the one before has a new `Schema` before its batch. What a stream that sent nothing is announced with is the
     `arrow_schema` of its catalog entry, if any. `types` and `fields` hold for frames too; a type that a column cannot have is
-    a ConfigError, a value that would be changed a ContractError, whatever `on_bad_value` says. The key must be among a
-    frame's columns.
+    a ConfigError. A value that would be changed is a bad value: its row's `line` is its number among the stream's rows, its
+    record is the row as JSON. The key must be among a frame's columns.
 
     Args:
         fd: As in `SingerDecoder`.
@@ -352,8 +353,43 @@ def canonical_batch(batch: ArrowArrayExportable, *, nested: Literal["json", "str
         ValueError: There is no such `nested`.
     """
 
-def canonical_schema(schema: ArrowSchemaExportable, *, nested: Literal["json", "struct"] = "json") -> ArrowSchema:
-    """The schema of what `canonical_batch` makes of batches of this one.
+def canonical_rows(
+    batch: ArrowArrayExportable,
+    *,
+    on_bad_value: Literal["quarantine", "null", "fail"] = "quarantine",
+    nested: Literal["json", "struct"] = "json",
+    fields: set[str] | frozenset[str] | None = None,
+    types: dict[str, str] | None = None,
+    key: set[str] | frozenset[str] | None = None,
+) -> tuple[ArrowBatch, ArrowBatch | None]:
+    """`canonical_batch`, with what a job says about columns, and about values that would be changed.
+
+    Args:
+        on_bad_value: `quarantine` sets the row aside, `null` nulls the value and notes that in `_dativo_changes` (JSON text, as
+            decoders do), `fail` raises. A null in the `key`, or in a column that is not nullable, sets the row aside.
+        fields: Columns to keep; None keeps all.
+        types: Types that beat the batch's, by column.
+        key: Columns of the primary key.
+
+    Returns:
+        The rows, and those that were set aside, if any: `line` int64, the row's place in the batch from 0 on, `column`,
+        `reason`, `record`: the row as a JSON object.
+
+    Raises:
+        ConfigError: A column cannot have the type that `types` names. Facts: `column`.
+        ContractError: As `canonical_batch`; of values only with `fail`.
+        ConnectorError: Two columns have one name. Facts: `column`.
+        ValueError: There is no such choice.
+    """
+
+def canonical_schema(
+    schema: ArrowSchemaExportable,
+    *,
+    nested: Literal["json", "struct"] = "json",
+    fields: set[str] | frozenset[str] | None = None,
+    types: dict[str, str] | None = None,
+) -> ArrowSchema:
+    """The schema of what `canonical_batch` makes of batches of this one, or `canonical_rows` with the same `fields` and `types`.
 
     Raises:
         ContractError: A type has no form without loss. Facts: `column`.

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 use dativo_codec::{StreamId, unify};
@@ -108,6 +110,15 @@ fn concat(group: Vec<RecordBatch>) -> Result<Option<RecordBatch>, ArrowError> {
     concat_batches(&schema, &batches).map(Some)
 }
 
+/// Rejects whose lines are places of rows, as numbers of the stream's rows, from 1 on.
+fn numbered(rejects: &RecordBatch, before: u64) -> Result<RecordBatch, ArrowError> {
+    let first = i64::try_from(before).unwrap_or(i64::MAX).saturating_add(1);
+    let places = rejects.column(0).as_primitive::<Int64Type>();
+    let mut columns = rejects.columns().to_vec();
+    columns[0] = Arc::new(places.unary::<_, Int64Type>(|place| place.saturating_add(first)));
+    RecordBatch::try_new(rejects.schema(), columns)
+}
+
 struct Slot {
     stream: StreamId,
     covered: Pending,
@@ -116,6 +127,8 @@ struct Slot {
     stateful: bool,
     /// Whether rows were given out that no state of its own covers.
     ahead: bool,
+    /// Rows that came, rejected ones too.
+    seen: u64,
 }
 
 impl Slot {
@@ -190,9 +203,15 @@ impl Assembler {
         for output in outputs {
             let place = self.place(&output.stream);
             let has_candidate = self.candidate.is_some();
-            let open = &mut self.slots[place].open;
+            let slot = &mut self.slots[place];
+            let rejects = match output.rejects {
+                Some(rejects) if output.by_row => Some(numbered(&rejects, slot.seen)?),
+                rejects => rejects,
+            };
+            slot.seen += output.seen;
+            let open = &mut slot.open;
             let before = open.bytes;
-            open.add(output.batch, output.rejects)?;
+            open.add(output.batch, rejects)?;
             self.pending_bytes = self.pending_bytes + open.bytes - before;
             if open.is_enough() {
                 // A stream that is ahead holds the candidate back: its rows may as well go before it.
@@ -337,6 +356,7 @@ impl Assembler {
             open: Pending::default(),
             stateful: self.stateful.contains(stream),
             ahead: false,
+            seen: 0,
         });
         place
     }
@@ -437,6 +457,7 @@ mod tests {
             seen: batch.num_rows() as u64,
             batch: Some(batch),
             rejects: None,
+            by_row: false,
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct FramePlan {
     pub(crate) canonical: Canonical,
     /// Whether rows get the moment at which they were read.
     pub(crate) stamped: bool,
+    /// Columns of the primary key.
+    pub(crate) keys: HashSet<String>,
 }
 
 /// A frame as the decoder threads get it.
@@ -66,6 +68,7 @@ impl FramePlan {
         Ok(Self {
             canonical,
             stamped: options.metadata.extracted_at,
+            keys: roots().cloned().collect(),
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
-use dativo_codec::canonical::CanonicalError;
+use dativo_codec::canonical::{CanonicalError, Converted};
 use dativo_codec::frame::{counted, decode_payload, first_reject, rejects_of};
 use dativo_codec::with_extracted_at;
 use dativo_codec::{
@@ -80,6 +80,8 @@ pub(crate) struct Output {
     pub(crate) seen: u64,
     pub(crate) batch: Option<RecordBatch>,
     pub(crate) rejects: Option<RecordBatch>,
+    /// The lines of the rejects are places of rows among those seen here, from 0 on.
+    pub(crate) by_row: bool,
 }
 
 /// The consumer is gone.
@@ -102,13 +104,18 @@ impl FramePlan {
         &self,
         batch: &RecordBatch,
         limit: usize,
+        on_bad_value: OnBadValue,
         emitted_at: Option<i64>,
-    ) -> Result<RecordBatch, CanonicalError> {
-        let batch = counted(self.canonical.convert(batch, limit)?);
-        Ok(match self.stamped {
+    ) -> Result<Converted, CanonicalError> {
+        let Converted { batch, rejects } =
+            self.canonical
+                .convert_rows(batch, limit, on_bad_value, &self.keys)?;
+        let batch = counted(batch);
+        let batch = match self.stamped {
             true => with_extracted_at(&batch, emitted_at),
             false => batch,
-        })
+        };
+        Ok(Converted { batch, rejects })
     }
 }
 
@@ -122,7 +129,7 @@ pub(crate) struct Worker<P: Protocol> {
     unplaced: u64,
     budget: Arc<Budget>,
     stop: Arc<Stop>,
-    fail_on_bad: bool,
+    on_bad_value: OnBadValue,
     part_bytes: usize,
     max_record_bytes: usize,
 }
@@ -143,7 +150,7 @@ impl<P: Protocol> Worker<P> {
             unplaced: 0,
             budget,
             stop,
-            fail_on_bad: on_bad_value == OnBadValue::Fail,
+            on_bad_value,
             part_bytes,
             max_record_bytes,
         }
@@ -272,7 +279,7 @@ impl<P: Protocol> Worker<P> {
             .builders
             .decode_line(line, number_i64, |stream| registry.get(stream).cloned())
             .map_err(|error| Box::new(refused::<P>(error, number, cut)))?;
-        if decoded.outcome == Outcome::Broken && (cut || self.fail_on_bad) {
+        if decoded.outcome == Outcome::Broken && (cut || self.on_bad_value == OnBadValue::Fail) {
             let stream = match decoded.builder {
                 Some(place) => {
                     let (stream, builder) = self.builders.at(place);
@@ -404,7 +411,8 @@ impl<P: Protocol> Worker<P> {
     ) -> Result<(), Ended> {
         let failed = |failure| Ended::Failed(Box::new(order.failed(failure)));
         let broken = |error: &dyn std::fmt::Display| failed(Failure::protocol(error.to_string()));
-        let batches = decode_payload(payload).map_err(|error| broken(&error))?;
+        let batches =
+            decode_payload(payload, self.budget.limit()).map_err(|error| broken(&error))?;
         let (rows, stated) = (
             batches.iter().map(RecordBatch::num_rows).sum::<usize>(),
             order.header.rows,
@@ -419,12 +427,13 @@ impl<P: Protocol> Worker<P> {
             seen: seen as u64,
             batch,
             rejects,
+            by_row: false,
         };
         for batch in batches {
             let Some(plan) = &order.plan else {
                 let rejects = rejects_of(&batch, self.max_record_bytes);
                 let rejects = rejects.map_err(|error| broken(&error))?;
-                if self.fail_on_bad
+                if self.on_bad_value == OnBadValue::Fail
                     && let Some((line, column, reason)) = first_reject(&rejects)
                 {
                     let stream = order.header.stream.to_string();
@@ -442,9 +451,17 @@ impl<P: Protocol> Worker<P> {
                 } else {
                     self.max_record_bytes
                 };
-                match plan.convert(&batch, limit, order.header.emitted_at) {
+                let emitted_at = order.header.emitted_at;
+                match plan.convert(&batch, limit, self.on_bad_value, emitted_at) {
                     Ok(_) if rows == 0 => {}
-                    Ok(batch) => give(output(rows, Some(batch), None))?,
+                    Ok(Converted { batch, rejects }) => {
+                        let batch = (batch.num_rows() > 0).then_some(batch);
+                        let by_row = rejects.is_some();
+                        give(Output {
+                            by_row,
+                            ..output(rows, batch, rejects.map(counted))
+                        })?;
+                    }
                     Err(CanonicalError::TooLarge(_)) if rows > 1 => {
                         waiting.push(batch.slice(rows / 2, rows - rows / 2));
                         waiting.push(batch.slice(0, rows / 2));
@@ -475,6 +492,7 @@ impl<P: Protocol> Worker<P> {
                 seen: self.unplaced,
                 batch: None,
                 rejects: self.builders.take_unplaced(),
+                by_row: false,
             });
             self.unplaced = 0;
         }
@@ -522,6 +540,7 @@ fn output(stream: &StreamId, seen: u64, built: Built) -> Output {
         seen,
         batch: built.batch,
         rejects: built.rejects,
+        by_row: false,
     }
 }
 

@@ -142,11 +142,16 @@ class NativeReading:
                 yield piece
                 continue
             yield from self._announced(piece)
+            bad = read.bad
+            if bad is not None:
+                yield _numbered(bad, self._rows[piece.stream])
+                self._rows[piece.stream] += bad.rows
             self._rows[piece.stream] += piece.rows
             if isinstance(piece, Batch):
                 self._bytes += piece.nbytes
             self._coverage.rows(piece.stream)
-            yield piece
+            if bad is None or piece.rows:
+                yield piece
             yield from self._covered(read.state)
         yield from self._finished()
 
@@ -178,6 +183,9 @@ class NativeReading:
             schema = known if known is not None else shaping.empty(stream)
         else:
             schema = pa.record_batch(piece.data).schema
+            if CHANGES in schema.names:
+                # Only batches that need it have it.
+                schema = schema.remove(schema.get_field_index(CHANGES))
         if known is None:
             yield StreamStatus(stream, "STARTED")
         if known is None or not schema.equals(known, check_metadata=True):
@@ -241,4 +249,15 @@ class NativeReading:
         self.log(level, line)
 
 
+def _numbered(bad: Rejects, before: int) -> Rejects:
+    """With the numbers of the stream's rows, from 1 on, in the place of the piece's."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    data = pa.record_batch(bad.data)
+    lines = pc.add(data.column("line"), pa.scalar(before + 1, pa.int64()))
+    return Rejects(bad.stream, data.set_column(0, data.schema.field(0), lines), bad.rows)
+
+
+CHANGES = "_dativo_changes"
 HINT = "with `isolation: process` it would run where Dativo can end it"

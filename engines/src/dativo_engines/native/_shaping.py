@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from dativo_protocols import Batch, CatalogStream, ConnectorError, ContractError, Rejects, Schema, StreamId
+from dativo_protocols import Batch, CatalogStream, ConnectorError, ContractError, DativoError, Rejects, Schema, StreamId
 
 from dativo_engines._engine import DecodeOptions, ReadCatalog, Selection
 
@@ -35,37 +35,47 @@ class Shaping:
         )
         self._everything = catalog is None
         self._options = options
-        self._wanted: dict[StreamId, Mapping[str, pa.Field]] = {}
 
     @property
     def streams(self) -> list[StreamId]:
         """Those that are read, in the reader's order."""
         return [stream for stream in self._offered if stream in self._selected]
 
-    def batch(self, piece: Batch) -> Batch:
-        """The rows, with canonical types.
+    def batch(self, piece: Batch) -> tuple[Batch, Rejects | None]:
+        """The rows, with canonical types; and those with a value that would be changed, as far as the job sets them aside.
+
+        The `line` of these is the row's place in the piece, from 0 on.
 
         Raises:
+            ConfigError: The job asks for a type that a column cannot have.
             ConnectorError: The stream is not to be read.
-            ContractError: A type has no counterpart, or a value does not fit the one that was asked for.
+            ContractError: A type has no counterpart, or the job wants to fail over such a value.
         """
         import pyarrow as pa
-        from dativo_protocols import canonical_batch
+        from dativo_protocols import canonical_rows
 
-        self._check(piece.stream)
-        data = canonical_batch(piece.data, nested=self._options.nested)
-        names, types = self._kept(piece.stream), self._types(piece.stream)
-        if names is None and not types and "extracted_at" not in self._options.metadata:
-            return Batch(piece.stream, data, data.num_rows, data.nbytes)
-        batch = pa.record_batch(data)
-        if names is not None:
-            batch = batch.select([name for name in batch.schema.names if name in names])
-        batch = _cast(batch, types, piece.stream)
-        if "extracted_at" in self._options.metadata:
-            moment = pa.timestamp("us", "UTC")
-            column = pa.repeat(pa.scalar(time.time_ns() // 1000, pa.int64()).cast(moment), batch.num_rows)
-            batch = batch.append_column(pa.field(EXTRACTED_AT, moment), column)
-        return Batch(piece.stream, batch, batch.num_rows, batch.nbytes)
+        stream, described = piece.stream, self._offered.get(piece.stream)
+        self._check(stream)
+        try:
+            data, bad = canonical_rows(
+                piece.data,
+                on_bad_value=self._options.on_bad_value,
+                nested=self._options.nested,
+                fields=self._kept(stream),
+                types=self._types(stream),
+                key=frozenset() if described is None else frozenset(described.primary_key),
+            )
+        except DativoError as error:
+            error.message = f"stream `{stream}`: {error.message}"
+            error.facts = {"stream": str(stream), **error.facts}
+            raise
+        rejects = None if bad is None else Rejects(stream, bad, bad.num_rows)
+        if "extracted_at" not in self._options.metadata:
+            return Batch(stream, data, data.num_rows, data.nbytes), rejects
+        batch, moment = pa.record_batch(data), pa.timestamp("us", "UTC")
+        column = pa.repeat(pa.scalar(time.time_ns() // 1000, pa.int64()).cast(moment), batch.num_rows)
+        batch = batch.append_column(pa.field(EXTRACTED_AT, moment), column)
+        return Batch(stream, batch, batch.num_rows, batch.nbytes), rejects
 
     def rejects(self, piece: Rejects) -> Rejects:
         """The rows that could not be read.
@@ -110,13 +120,11 @@ class Shaping:
 
         described = self._offered[stream]
         if described.data is None:
-            schema = _of_json_schema(described, self._options.nested)
+            schema = self._of_json_schema(described)
         else:
-            schema = pa.schema(canonical_schema(described.data, nested=self._options.nested))
-        names = self._kept(stream)
-        fields = [field for field in schema if names is None or field.name in names]
-        types = self._types(stream)
-        fields = [types.get(field.name, field) for field in fields]
+            kept, types = self._kept(stream), self._types(stream)
+            schema = pa.schema(canonical_schema(described.data, nested=self._options.nested, fields=kept, types=types))
+        fields = list(schema)
         if "extracted_at" in self._options.metadata:
             fields.append(pa.field(EXTRACTED_AT, pa.timestamp("us", "UTC")))
         return pa.schema(fields)
@@ -141,50 +149,19 @@ class Shaping:
         keys = () if described is None else (*described.primary_key, *described.cursor)
         return frozenset((*fields, *keys, *filter(None, [selection.replication_key])))
 
-    def _types(self, stream: StreamId) -> Mapping[str, pa.Field]:
-        """The columns whose types the job says."""
-        if stream not in self._wanted:
-            named = self._options.types.get(str(stream), self._options.types.get(stream.name))
-            self._wanted[stream] = {} if not named else _named_types(named)
-        return self._wanted[stream]
+    def _types(self, stream: StreamId) -> dict[str, str]:
+        """The types that the job says, by column."""
+        return dict(self._options.types.get(str(stream), self._options.types.get(stream.name, {})))
 
+    def _of_json_schema(self, stream: CatalogStream) -> pa.Schema:
+        import pyarrow as pa
 
-def _cast(batch: pa.RecordBatch, types: Mapping[str, pa.Field], stream: StreamId) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    for number, name in enumerate(batch.schema.names):
-        wanted, field = types.get(name), batch.schema.field(number)
-        if wanted is None or field.type == wanted.type:
-            continue
-        try:
-            column = batch.column(number)
-            if pa.types.is_integer(field.type) and pa.types.is_decimal(wanted.type):
-                # As far as types go, not every integer fits; whether these do is seen in the second step.
-                column = column.cast(pa.decimal128(38, wanted.type.scale))
-            column = column.cast(wanted.type)
-        except pa.ArrowException as error:
-            raise ContractError(
-                f"stream `{stream}`: a value of column `{name}` does not fit `{wanted.type}`, which the job asks for",
-                hint=f"the reader gives `{field.type}`: name another type in `types`, or none",
-                facts={"stream": str(stream), "column": name, "reason": (str(error).splitlines() or [""])[0]},
-            ) from error
-        batch = batch.set_column(number, wanted.with_nullable(field.nullable), column)
-    return batch
-
-
-def _of_json_schema(stream: CatalogStream, nested: str) -> pa.Schema:
-    described = {"name": stream.id.name, "namespace": stream.id.namespace, "json_schema": stream.json_schema}
-    catalog = {"streams": [{"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": "append"}]}
-    return decoded_schemas(json.dumps(catalog).encode(), nested=nested)[stream.id]
-
-
-def _named_types(types: Mapping[str, str]) -> dict[str, pa.Field]:
-    """Columns of the types that a job names: what a decoder makes of them."""
-    stream = StreamId("types")
-    described = {"name": stream.name, "json_schema": {"type": "object", "properties": {name: {} for name in types}}}
-    catalog = {"streams": [{"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": "append"}]}
-    (schema,) = decoded_schemas(json.dumps(catalog).encode(), types={stream: dict(types)}).values()
-    return {field.name: field for field in schema}
+        described = {"name": stream.id.name, "namespace": stream.id.namespace, "json_schema": stream.json_schema}
+        catalog = {"streams": [{"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": "append"}]}
+        types = {stream.id: self._types(stream.id)}
+        schema = decoded_schemas(json.dumps(catalog).encode(), nested=self._options.nested, types=types)[stream.id]
+        names = self._kept(stream.id)
+        return pa.schema([field for field in schema if names is None or field.name in names])
 
 
 def decoded_schemas(catalog: bytes, **options: Any) -> dict[StreamId, pa.Schema]:

@@ -28,11 +28,13 @@ class Read:
         piece: Rows, rows that could not be read, or an estimate; None where only a state is said, which covers all before it.
         state: Behind the piece.
         nbytes: What it weighs in a queue.
+        bad: The rows of the piece with a value that would be changed, by their places in it.
     """
 
     piece: Batch | Rejects | Estimate | None
     state: State | None = None
     nbytes: int = 0
+    bad: Rejects | None = None
 
 
 @contextmanager
@@ -66,8 +68,8 @@ def read_all(reader: Reader, shaping: Shaping, queue: ByteQueue[Read], *, states
             rejects = shaping.rejects(piece)
             read = Read(rejects, _state(reader, states=states), weight(rejects))
         else:
-            batch = shaping.batch(piece)
-            read = Read(batch, _state(reader, states=states), batch.nbytes)
+            batch, bad = shaping.batch(piece)
+            read = Read(batch, _state(reader, states=states), batch.nbytes + (weight(bad) if bad is not None else 0), bad)
         queue.put(read, read.nbytes)
     raise QueueClosedError
 

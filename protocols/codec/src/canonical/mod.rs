@@ -9,6 +9,7 @@ mod flat;
 mod json;
 mod lists;
 mod moments;
+mod rows;
 mod types;
 
 use std::collections::{HashMap, HashSet};
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{FieldRef, Schema, SchemaRef};
+
+pub use self::rows::Converted;
 
 use self::convert::{Room, convert};
 use self::types::{Step, column};

@@ -1,5 +1,6 @@
 //! Arrow IPC streams to batches: nothing is believed, nothing is copied where it is aligned.
 
+use std::io::Read;
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
@@ -7,7 +8,7 @@ use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_schema_from_flatbuffer_bytes;
 use arrow_ipc::reader::StreamDecoder;
-use arrow_ipc::{Message, MessageHeader, root_as_message};
+use arrow_ipc::{CompressionType, Message, MessageHeader, root_as_message};
 use arrow_schema::{ArrowError, DataType, Schema};
 
 use super::guard::guarded;
@@ -84,12 +85,13 @@ pub fn read_schema(message: &[u8]) -> Result<Schema, PayloadError> {
     Ok(guarded(|| try_schema_from_flatbuffer_bytes(&aligned))?)
 }
 
-/// All batches of a payload. Their buffers are parts of it, where it is aligned for them.
+/// All batches of a payload. Their buffers are parts of it, where it is aligned for them; those that are compressed (LZ4, Zstandard)
+/// are made anew, together not larger than `limit` bytes.
 ///
 /// # Errors
 /// When it is not one whole Arrow IPC stream.
-pub fn decode_payload(payload: Buffer) -> Result<Vec<RecordBatch>, PayloadError> {
-    check(&payload)?;
+pub fn decode_payload(payload: Buffer, limit: usize) -> Result<Vec<RecordBatch>, PayloadError> {
+    check(&payload, limit)?;
     let read = || {
         let mut payload = payload;
         let mut decoder = StreamDecoder::new();
@@ -104,8 +106,9 @@ pub fn decode_payload(payload: Buffer) -> Result<Vec<RecordBatch>, PayloadError>
 }
 
 /// Whether messages lie within the payload, and their buffers within their bodies: the Arrow library trusts in that.
-fn check(payload: &[u8]) -> Result<(), PayloadError> {
+fn check(payload: &[u8], limit: usize) -> Result<(), PayloadError> {
     let mut start = 0;
+    let mut room = limit;
     while let Some(range) = metadata(payload, start)? {
         let message = root_as_message(&payload[range.clone()])
             .map_err(|error| PayloadError::Invalid(format!("a message cannot be read: {error}")))?;
@@ -113,8 +116,9 @@ fn check(payload: &[u8]) -> Result<(), PayloadError> {
         if body > payload.len() - range.end {
             return Err(cut());
         }
-        check_message(&message, body)?;
-        start = range.end + body;
+        let end = range.end + body;
+        check_message(&message, &payload[range.end..end], &mut room)?;
+        start = end;
     }
     Ok(())
 }
@@ -123,7 +127,7 @@ fn outside() -> PayloadError {
     PayloadError::Invalid("a buffer lies outside of its message".to_owned())
 }
 
-fn check_message(message: &Message<'_>, body: usize) -> Result<(), PayloadError> {
+fn check_message(message: &Message<'_>, body: &[u8], room: &mut usize) -> Result<(), PayloadError> {
     let batch = match message.header_type() {
         MessageHeader::RecordBatch => message.header_as_record_batch(),
         MessageHeader::DictionaryBatch => message
@@ -137,18 +141,19 @@ fn check_message(message: &Message<'_>, body: usize) -> Result<(), PayloadError>
         }
     };
     let batch = batch.ok_or_else(|| PayloadError::Invalid("a message has no header".to_owned()))?;
-    if batch.compression().is_some() {
-        let reason = "its buffers are compressed, which is not understood here";
-        return Err(PayloadError::Invalid(reason.to_owned()));
-    }
+    let codec = batch.compression().map(|compression| compression.codec());
     let buffers = batch.buffers();
     for buffer in buffers.iter().flatten() {
         let end = buffer.offset().checked_add(buffer.length());
         let fits = buffer.offset() >= 0
             && buffer.length() >= 0
-            && end.is_some_and(|end| usize::try_from(end).is_ok_and(|end| end <= body));
+            && end.is_some_and(|end| usize::try_from(end).is_ok_and(|end| end <= body.len()));
         if !fits {
             return Err(outside());
+        }
+        if let Some(codec) = codec {
+            let start = buffer.offset() as usize;
+            check_compressed(&body[start..start + buffer.length() as usize], codec, room)?;
         }
     }
     let rows = 0..=i64::from(i32::MAX);
@@ -171,6 +176,38 @@ fn check_message(message: &Message<'_>, body: usize) -> Result<(), PayloadError>
         ));
     }
     Ok(())
+}
+
+/// Whether a compressed buffer is as large as it says, and there is room for that.
+fn check_compressed(
+    buffer: &[u8],
+    codec: CompressionType,
+    room: &mut usize,
+) -> Result<(), PayloadError> {
+    let wrong = |reason: &str| PayloadError::Invalid(reason.to_owned());
+    let Some((length, data)) = buffer.split_first_chunk::<8>() else {
+        return match buffer {
+            [] => Ok(()),
+            _ => Err(wrong("a compressed buffer has no length")),
+        };
+    };
+    // -1: as it is.
+    let Ok(length) = usize::try_from(i64::from_le_bytes(*length)) else {
+        return Ok(());
+    };
+    let left = room.checked_sub(length);
+    *room =
+        left.ok_or_else(|| wrong("its buffers are larger than the memory there is for them"))?;
+    if codec != CompressionType::LZ4_FRAME {
+        // Zstandard is given a place of that length.
+        return Ok(());
+    }
+    // The library would go on to the end of the frame, however far that is.
+    let frame = lz4_flex::frame::FrameDecoder::new(data).take(length as u64 + 1);
+    match std::io::copy(&mut { frame }, &mut std::io::sink()) {
+        Ok(found) if found == length as u64 => Ok(()),
+        _ => Err(wrong("a compressed buffer cannot be read")),
+    }
 }
 
 /// The same batch, each of its buffers known to be as large as it is: memory that is held is counted by buffers, which here are
