@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import ROOT, environment, own
+from benchmarks.contenders import PEERS, ROOT, environment, own
 from benchmarks.measure import Measurement, OverdueError, measure
 from benchmarks.mergers import sling_home
 from benchmarks.report import Results
@@ -47,10 +48,10 @@ def chosen(copiers: Sequence[Copier], words: Sequence[str]) -> list[Copier]:
     return [copier for copier in copiers if not words or any(word in copier.key for word in words)]
 
 
-def job(folder: Path, source: dict[str, Any], **more: Any) -> list[str]:
-    """Writes a job that copies into Parquet files; the command that runs it."""
-    target = {"connector": "parquet", "config": {"path": str(folder / "out")}, "write": "append"}
-    (folder / "job.yaml").write_text(json.dumps({"name": "benchmark", "source": source, "target": target, **more}))
+def job(folder: Path, source: dict[str, Any], **target: Any) -> list[str]:
+    """Writes a job that copies into Parquet files, unless `target` says something else; the command that runs it."""
+    target = {"connector": "parquet", "config": {"path": str(folder / "out")}, "write": "append", **target}
+    (folder / "job.yaml").write_text(json.dumps({"name": "benchmark", "source": source, "target": target}))
     return [own("dativo"), "run", "job.yaml"]
 
 
@@ -104,6 +105,17 @@ def run_copiers(
             print(f"{case:10} {copier.key:40} {measurement}", file=sys.stderr, flush=True)
     for key, measured in runs.items():
         results.put(case, rows, size, key, measured)
+
+
+def alone(program: Sequence[str], config: dict[str, Any], folder: Path) -> list[str]:
+    """A reader's program that sends everything there is, as Arrow data, to nobody."""
+    (folder / "config.json").write_text(json.dumps(config))
+    return ["sh", "-c", f"{shlex.join(program)} read --config config.json --format arrow > /dev/null"]
+
+
+def python_program(file: str, name: str) -> list[str]:
+    """A reader among the peers as a program."""
+    return [sys.executable, "-m", "dativo_sdk.program", f"{PEERS / file}:{name}"]
 
 
 def readers_are_built() -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.contenders import DLT, PEERS, environment
-from benchmarks.copiers import READERS, Copier, job, readers_are_built, run_copiers, sling
+from benchmarks.copiers import READERS, Copier, alone, job, python_program, readers_are_built, run_copiers, sling
 from benchmarks.mergers import SLING
 from benchmarks.report import Results
 
@@ -52,6 +52,11 @@ def program(kind: Kind, **more: Any) -> Callable[[str, Path], list[str]]:
     )
 
 
+def row_by_row(path: str, folder: Path) -> list[str]:
+    source = {"connector": f"program:{READERS / 'dativo-csv'}", "config": {"path": path}}
+    return job(folder, source, connector=f"native:{PEERS / 'python_parquet_writer.py'}:RowsToParquet", isolation="in_process")
+
+
 def in_python(**more: Any) -> Callable[[str, Path], list[str]]:
     reader = f"native:{PEERS / 'python_csv_reader.py'}:CsvRows"
     return lambda path, folder: job(folder, {"connector": reader, "config": {"path": path}, **more})
@@ -84,13 +89,29 @@ JSON_LINES = [
     Copier("dlt", "parquet", peer(DLT, "dlt", "jsonl"), DLT, slow=True),
 ]
 PYTHON = [
+    Copier("dativo-csv alone", "nowhere", lambda path, folder: alone([str(READERS / "dativo-csv")], {"path": path}, folder)),
+    Copier(
+        "a reader in Python alone",
+        "nowhere",
+        lambda path, folder: alone(python_program("python_csv_reader.py", "CsvRows"), {"path": path}, folder),
+    ),
     Copier("dativo", "parquet", program("csv")),
     Copier("a reader in Python", "parquet", in_python(isolation="in_process")),
-    Copier("a reader in Python, 2 parts", "parquet", in_python(isolation="process", parallel=2)),
+    Copier("dativo, written row by row in Python", "parquet", row_by_row),
 ]
-"""The yardstick: the same work by a reader in Python, alone and divided among two processes."""
+"""The yardstick: the same work by a reader in Python, and by a writer in Python."""
+PARTS = [
+    Copier("a reader in Python, 1 process", "parquet", in_python(isolation="process")),
+    Copier("a reader in Python, 2 processes", "parquet", in_python(isolation="process", parallel=2)),
+]
+"""What two workers make of a source that is not the limit, and of a target that is not either."""
 
-FILES: dict[str, tuple[Kind, list[Copier]]] = {"csv": ("csv", CSV), "csv-python": ("csv", PYTHON), "jsonl": ("jsonl", JSON_LINES)}
+FILES: dict[str, tuple[Kind, list[Copier]]] = {
+    "csv": ("csv", CSV),
+    "csv-python": ("csv", PYTHON),
+    "parts": ("csv", PARTS),
+    "jsonl": ("jsonl", JSON_LINES),
+}
 
 
 def run_files(case: str, copiers: list[Copier], rows: int, rounds: int, cache: Path, results: Results) -> None:

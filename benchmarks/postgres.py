@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import DLT, PEERS, environment
-from benchmarks.copiers import READERS, Copier, job, readers_are_built, run_copiers, sling
+from benchmarks.copiers import READERS, Copier, alone, job, python_program, readers_are_built, run_copiers, sling
 from benchmarks.merge import databases
 from benchmarks.mergers import SLING
 from benchmarks.report import Results
@@ -73,6 +73,13 @@ def by_sling(url: str, folder: Path) -> list[str]:
 
 COPIERS = [
     Copier("psql, binary COPY", "nowhere", psql),
+    Copier("dativo-postgres alone", "nowhere", lambda url, folder: alone([PROGRAM], {"url": url}, folder)),
+    Copier(
+        "a reader in Python alone",
+        "nowhere",
+        lambda url, folder: alone(python_program("python_postgres_reader.py", "PostgresRows"), {"url": url}, folder),
+        slow=True,
+    ),
     Copier("dativo", "arrow", to_arrow(1)),
     Copier("dativo, 2 parts", "arrow", to_arrow(2)),
     Copier("ADBC", "arrow", peer(ADBC, "adbc", "arrow"), ADBC),

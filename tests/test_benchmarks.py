@@ -86,6 +86,7 @@ def test_the_reader_in_python_reads_what_duckdb_reads_whole_and_in_parts(tmp_pat
 
 
 def test_a_copier_is_told_its_job_by_a_file(tmp_path: Path) -> None:
-    command = job(tmp_path, {"connector": "csv"}, memory="1GiB")
+    command = job(tmp_path, {"connector": "csv"}, metadata=True)
     assert command[1:] == ["run", "job.yaml"]
-    assert json.loads((tmp_path / "job.yaml").read_text())["memory"] == "1GiB"
+    target = json.loads((tmp_path / "job.yaml").read_text())["target"]
+    assert (target["connector"], target["metadata"]) == ("parquet", True)
