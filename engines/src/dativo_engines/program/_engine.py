@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from dativo_sdk import API_VERSION
+
 from dativo_engines._engine import Connector, EngineOptions, ReadCatalog, Reading
 from dativo_engines.airbyte import AirbyteEngine, configured_catalog
 from dativo_engines.airbyte._reading import AirbyteReading
 
-FORMAT = {"DATIVO_FORMAT": "arrow"}
-"""Tells a program that knows the Arrow protocol to use it. Others do not look at it, and answer in JSON lines."""
+FORMAT = {"DATIVO_FORMAT": "arrow", "DATIVO_API_VERSION": API_VERSION}
+"""Tells a program that knows the Arrow protocol to use it, and which version of the plugin API is spoken here: one that was
+written for a newer one refuses. Others do not look at them, and answer in JSON lines."""
 
 
 class ProgramEngine(AirbyteEngine):

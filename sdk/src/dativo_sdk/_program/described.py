@@ -29,6 +29,6 @@ class Described:
         return cls(
             str(getattr(plugin, "name", plugin.__name__)),
             str(getattr(plugin, "version", "0")),
-            str(getattr(plugin, "__api_version__", API_VERSION)),
+            str(getattr(plugin, "__api_version__", None) or API_VERSION),
             own_doc,
         )

@@ -15,7 +15,7 @@ from dativo_protocols import Catalog, ConfigError, ConnectionStatus, DativoError
 
 from dativo_sdk import _writer_wire as wire
 from dativo_sdk._airbyte_catalog import as_selected
-from dativo_sdk._api_version import compatible
+from dativo_sdk._api_version import API_VERSION, compatible
 from dativo_sdk._config import make_config
 from dativo_sdk._plugin import load_class
 from dativo_sdk._program import inputs, log, singer, singer_state
@@ -29,6 +29,7 @@ from dativo_sdk._program.singer import SingerVoice
 from dativo_sdk._program.writing import Writing
 from dativo_sdk._reader import Checkable, Partitionable
 
+HOST_VERSION = "DATIVO_API_VERSION"
 DONE, FAILED, USAGE_ERROR, INTERRUPTED, NOBODY_LISTENS, TERMINATED = 0, 1, 2, 130, 141, 143
 
 
@@ -121,7 +122,9 @@ def _answer(load: Any, command: Command, voice: AirbyteVoice | SingerVoice, outp
 
 def _loaded(load: Any) -> type[Any]:
     plugin: type[Any] = load()
-    refused = compatible(getattr(plugin, "__api_version__", None), name=f"`{plugin.__name__}`")
+    # Of the host where it says it: its SDK may be older than the one here.
+    host = os.environ.get(HOST_VERSION, API_VERSION)
+    refused = compatible(getattr(plugin, "__api_version__", None), name=f"`{plugin.__name__}`", host_version=host)
     if refused is not None:
         raise refused
     return plugin
