@@ -10,9 +10,10 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 UV := .tools/uv/bin/uv
 BIN := .venv/bin
 RUST := $(shell find protocols -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+READERS := $(shell find protocols/codec sdk/rust connectors/readers -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 MANIFESTS := pyproject.toml protocols/pyproject.toml sdk/pyproject.toml engines/pyproject.toml
 # Rust is tested without optimisation: with overflow checks, and in a fifth of the time that linking optimised test programs takes.
-CARGO_TEST := cargo test --workspace --exclude dativo-protocols-python --features dativo-sdk/program
+CARGO_TEST := cargo test --workspace --exclude dativo-protocols-python --exclude dativo-readers-python --features dativo-sdk/program
 
 export CARGO_PROFILE_DEV_DEBUG := line-tables-only
 export UV_PYTHON_DOWNLOADS := never
@@ -29,15 +30,15 @@ all: test lint ## The tests, then the linters (what you get without a target)
 help: ## What there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
 
-setup: .venv/.packages .venv/.extension ## Python environment, extension in release, the four distributions
+setup: .venv/.packages .venv/.extension .venv/.readers ## Python environment, extensions in release, the five distributions
 
-readers: ## The built-in readers of files and tables, as programs in target/release (minutes)
+readers: ## The built-in readers as programs that need no Python, in target/release (minutes)
 	cargo build --release --package dativo-readers
 
 quickstart: setup ## Set up, run the first job, show its tables
 	scripts/quickstart.sh
 
-test: setup readers ## Set up, then pass all tests, Rust and Python
+test: setup ## Set up, then pass all tests, Rust and Python
 	scripts/servers.sh
 	scripts/images.sh
 	$(CARGO_TEST)
@@ -90,4 +91,8 @@ $(UV):
 
 .venv/.packages: $(MANIFESTS) .venv/.requirements
 	$(UV) pip install --quiet --no-deps -e ./sdk -e ./engines -e .
+	touch $@
+
+.venv/.readers: $(READERS) connectors/readers/pyproject.toml .venv/.packages .venv/.extension
+	cd connectors/readers && maturin develop --uv --release --quiet
 	touch $@

@@ -53,8 +53,8 @@ def recipe_engine(recipe: Recipe, engine: str | None) -> tuple[str, ProgramConfi
 
 
 def programs(engine: ProgramConfig) -> list[tuple[str, str]]:
-    """What the engine can run, as kind and name: `("package", "tap-x==1.0")`."""
-    kinds = ("package", "executable", "manifest", "image")
+    """What the engine can run, as kind and name: `("package", "tap-x==1.0")`, `("reader", "csv")`."""
+    kinds = ("package", "reader", "executable", "manifest", "image")
     found = [(kind, str(value)) for kind in kinds if (value := getattr(engine, kind, None)) is not None]
     # The program of a package is a detail of it.
     return [pair for pair in found if pair[0] != "executable" or engine.package is None]
@@ -73,7 +73,18 @@ def known_schema(engine: ProgramConfig, cache: Path) -> Mapping[str, Any] | None
             found = _read(note_path(folder, program))
             if found is not None:
                 return found
-    return None
+    return None if engine.reader is None else _own_schema(engine.reader)
+
+
+def _own_schema(reader: str) -> Mapping[str, Any] | None:
+    """Of a reader that is installed with Dativo: asking it takes no time."""
+    from dativo_engines.native import is_own
+    from dativo_sdk.host import config_schema, load_class
+
+    try:
+        return skeleton(config_schema(load_class(reader))) if is_own(reader) else None
+    except ConfigError:
+        return None
 
 
 def note_schema(engine: ProgramConfig, schema: Mapping[str, Any], cache: Path) -> None:

@@ -12,7 +12,7 @@ from dativo._recipe import Recipe, list_recipes
 __all__ = ["put_table", "recipe_table"]
 
 BEGIN, END = "<!-- recipes -->\n", "<!-- end of recipes -->\n"
-ENGINES = ("singer", "airbyte")
+ENGINES = ("native", "program", "singer", "airbyte")
 
 
 def recipe_table(recipes: Iterable[Recipe]) -> str:

@@ -12,7 +12,7 @@ run() {
 run ruff check .
 run ruff format --check .
 run mypy
-run stubtest --ignore-disjoint-bases dativo_protocols._codec
+run stubtest --ignore-disjoint-bases dativo_protocols._codec dativo_readers._readers
 run cargo fmt --all --check
 run cargo clippy --workspace --all-targets --quiet -- -D warnings
 

@@ -1,4 +1,4 @@
-"""Dependencies point left only: protocols ← sdk ← engines ← dativo; in Rust: codec ← stream ← python ← sdk."""
+"""Dependencies point left only: protocols ← sdk ← engines ← dativo; in Rust: codec ← stream ← python ← sdk ← readers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ CRATES = {
     "dativo-stream": ROOT / "protocols" / "stream",
     "dativo-protocols-python": ROOT / "protocols" / "python",
     "dativo-sdk": ROOT / "sdk" / "rust",
+    "dativo-readers": ROOT / "connectors" / "readers",
+    "dativo-readers-python": ROOT / "connectors" / "readers" / "python",
 }
 
 

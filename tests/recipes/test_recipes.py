@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from dativo_sdk.host import load_class
 
 from dativo._document import read_document
 from dativo._hub import known_schema, programs
@@ -20,10 +21,10 @@ from tests.recipes.specs import ROOT, engines, note
 
 RECIPES = [path.stem for path in sorted((ROOT / "connectors").glob("*.yaml"))]
 ENGINES = [pytest.param(recipe, name, engine, id=f"{recipe.name}-{name}") for recipe, name, engine in engines()]
-PACKAGES = [pytest.param(recipe, name, engine, id=f"{recipe.name}-{name}") for recipe, name, engine in engines(packages=True)]
+KNOWN = [pytest.param(*case.values, id=case.id) for case in ENGINES if case.values[2].package or case.values[2].reader]
 ASKED_FOR = (
     "faker file declarative-manifest stripe hubspot github postgres mysql google-sheets salesforce shopify gitlab mongodb"
-    " tap-csv-folder tap-spreadsheets tap-rest-api-msdk"
+    " tap-csv-folder tap-spreadsheets tap-rest-api-msdk csv jsonl parquet postgres-native"
 ).split()
 
 
@@ -43,6 +44,9 @@ def test_it_fits_the_schema(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_its_version_is_that_of_the_default_engine(name: str) -> None:
     recipe, _ = load_recipe(name, ROOT)
+    if recipe.default_engine == "native":
+        assert recipe.version == load_class(recipe.engines["native"].reader or "").version
+        return
     first = programs(recipe.engines[recipe.default_engine])[0][1]
 
     assert re.split(r"==|:", first)[-1] == recipe.version
@@ -51,13 +55,15 @@ def test_its_version_is_that_of_the_default_engine(name: str) -> None:
 @pytest.mark.parametrize(("recipe", "name", "engine"), ENGINES)
 def test_what_it_runs_is_pinned(recipe: Recipe, name: str, engine: ProgramConfig) -> None:
     pins = {"package": r"[a-z0-9-]+==[0-9][0-9a-z.]*", "image": r"airbyte/[a-z0-9-]+:[0-9][0-9a-z.]*"}
+    # Dativo's own, which come with it.
+    pins |= {"reader": r"csv|jsonl|parquet|postgres", "executable": r"dativo-(csv|jsonl|parquet|postgres)"}
     found = programs(engine)
 
     assert found
     assert [text for kind, text in found if not re.fullmatch(pins[kind], text)] == []
 
 
-@pytest.mark.parametrize(("recipe", "name", "engine"), PACKAGES)
+@pytest.mark.parametrize(("recipe", "name", "engine"), KNOWN)
 def test_it_names_the_secrets_that_the_connector_marks(recipe: Recipe, name: str, engine: ProgramConfig, tmp_path: Path) -> None:
     schema = known_schema(engine, tmp_path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from dativo_protocols import ConnectorError
 import dativo
 
 READERS = Path(__file__).parents[2] / "engines" / "tests" / "native_readers.py"
-CSV = Path(__file__).parents[2] / "target" / "release" / "dativo-csv"
+CSV = Path(sys.executable).with_name("dativo-csv")
 HOSTILE = """
 import json, os, signal, socket, subprocess, sys, time
 from native_readers import NUMBERS, Parts, batch
@@ -153,7 +152,6 @@ def test_a_program_that_knows_no_parts_says_so(project: Path) -> None:
     assert caught.value.hint == "leave `parallel` out where it does not know the command `partitions`"
 
 
-@pytest.mark.skipif(not os.access(CSV, os.X_OK), reason="the built-in readers are not built: make readers")
 def test_a_built_in_program_is_read_in_parts(project: Path) -> None:
     for number in range(4):
         Path(f"part{number}.csv").write_text("id\n" + "".join(f"{number * 1000 + each}\n" for each in range(1000)))

@@ -1,15 +1,17 @@
-"""A PostgreSQL server, with a database of its own for each test."""
+"""A PostgreSQL server, with a database of its own for each test; readers of files, in both of their forms."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
 from tests.servers.postgres import PostgresServer, postgres_server
 
 from .database import Database
+from .files import CLASSES, PROGRAMS
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,9 @@ def database(postgres: PostgresServer) -> Database:
     name = f"d{secrets.token_hex(4)}"
     postgres.sql(f"CREATE DATABASE {name}")
     return Database(postgres, name)
+
+
+@pytest.fixture(params=["class", "program"])
+def way(request: pytest.FixtureRequest) -> Mapping[str, type[Any]]:
+    """The readers of files, as classes of this process and as programs."""
+    return CLASSES if request.param == "class" else PROGRAMS

@@ -30,7 +30,7 @@ def built(program: str) -> Path:
     """A reader's program; skips the test where it was not built."""
     path = PROGRAMS / program
     if not path.exists():
-        pytest.skip(f"`{program}` is missing: run `make readers`")
+        pytest.skip(f"`{program}` is missing: run `make setup`")
     return path
 
 

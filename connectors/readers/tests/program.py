@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-import pytest
 from dativo_protocols import Batch, Catalog, CatalogStream, ConfigError, ConnectorError, Estimate, Rejects, State, StreamId
 from dativo_sdk import Partition, ReadCatalog, SavedState
 
-PROGRAMS = Path(__file__).parents[3] / "target" / "release"
+PROGRAMS = Path(sys.executable).parent
+"""Those of the wheel."""
 _KINDS: dict[str, tuple[type[ConfigError | ConnectorError], bool]] = {
     "config_error": (ConfigError, False),
     "transient_error": (ConnectorError, True),
@@ -24,8 +25,6 @@ _KINDS: dict[str, tuple[type[ConfigError | ConnectorError], bool]] = {
 
 
 class ProgramReader:
-    """Skips the test where the program was not built."""
-
     program: str
 
     def __init__(self) -> None:
@@ -98,11 +97,8 @@ class ProgramReader:
         return arguments
 
     def _start(self, *arguments: str) -> None:
-        program = PROGRAMS / self.program
-        if not program.exists():
-            pytest.skip(f"`{self.program}` is missing: run `make readers`")
         self._end()
-        command = [str(program), *arguments, "--config", self._config, "--format", "arrow"]
+        command = [str(PROGRAMS / self.program), *arguments, "--config", self._config, "--format", "arrow"]
         with (Path(self._folder.name) / "stderr").open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 

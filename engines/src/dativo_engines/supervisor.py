@@ -249,13 +249,13 @@ class _Lines:
 
 
 def find_program(name: str, path: str | None) -> str:
-    """The program's path.
+    """The program's path: of one on the search path, else of one that was installed beside this Python.
 
     Raises:
         ConfigError: There is none.
     """
     if os.sep not in name:
-        found = shutil.which(name, path=path)
+        found = shutil.which(name, path=path) or shutil.which(name, path=os.path.dirname(sys.executable))
         if found is None:
             raise ConfigError(
                 f"no program `{name}` on PATH",

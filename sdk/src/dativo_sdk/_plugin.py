@@ -21,6 +21,9 @@ READERS = "dativo.readers"
 WRITERS = "dativo.targets"
 """The same for writers."""
 
+OWN_READERS = ("csv", "jsonl", "parquet", "postgres")
+"""Names of the entry points of `dativo-readers`, which is installed by itself."""
+
 
 def load_class(target: str) -> type[Any]:
     """The class that `module:Class`, `path.py:Class`, the path of a shared library or the name of an entry point names.
@@ -83,8 +86,13 @@ def _entry_point(name: str) -> type[Any]:
         if found:
             return _named(found.pop())
     known = sorted({each.name for each in entry_points(group=READERS)})
-    hint = f"there are {', '.join(f'`{each}`' for each in known)}" if known else "install the package that has it"
-    raise ConfigError(f"there is no plugin `{name}`", hint=hint)
+    there = f"there are {', '.join(f'`{each}`' for each in known)}" if known else "install the package that has it"
+    raise ConfigError(f"there is no plugin `{name}`", hint=missing_hint(name) or there)
+
+
+def missing_hint(name: str) -> str | None:
+    """What to do where this name of an entry point is not known; None for names that are not Dativo's own."""
+    return "install Dativo's readers in Rust, the package `dativo-readers`" if name in OWN_READERS else None
 
 
 def _file(path: str) -> Any:

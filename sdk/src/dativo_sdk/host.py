@@ -5,8 +5,8 @@ use `dativo_sdk.manifest`, what a plugin says without being run; `dativo_sdk.lib
 `dativo_sdk.writer_process`, writers in another process; and `dativo_sdk.flight.wire`, what Flight servers say.
 """
 
-from dativo_sdk._config import make_config
-from dativo_sdk._plugin import READERS, WRITERS, load_class
+from dativo_sdk._config import config_schema, make_config
+from dativo_sdk._plugin import READERS, WRITERS, load_class, missing_hint
 from dativo_sdk._program.said import said
 
-__all__ = ["READERS", "WRITERS", "load_class", "make_config", "said"]
+__all__ = ["READERS", "WRITERS", "config_schema", "load_class", "make_config", "missing_hint", "said"]

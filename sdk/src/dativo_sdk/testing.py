@@ -167,8 +167,10 @@ def target_of(plugin: type[Any]) -> str | None:
     if module is None or getattr(module, plugin.__qualname__, None) is not plugin:
         return None
     file = getattr(module, "__file__", None)
-    if file is None or plugin.__module__ == "__main__" or _is_found_elsewhere(plugin.__module__, file):
-        return None if file is None else f"{file}:{plugin.__qualname__}"
+    if file is None:
+        return None
+    if file.endswith(".py") and (plugin.__module__ == "__main__" or _is_found_elsewhere(plugin.__module__, file)):
+        return f"{file}:{plugin.__qualname__}"
     return f"{plugin.__module__}:{plugin.__qualname__}"
 
 

@@ -52,7 +52,8 @@ impl Encoding {
         match plain.as_str() {
             "utf8" | "ascii" | "usascii" | "utf8sig" => return Some(Self::Utf8),
             "latin1" | "iso88591" | "l1" => return Some(Self::Latin1),
-            "utf16" => return Some(Self::Other(encoding_rs::UTF_16LE)),
+            "utf16" | "utf16le" => return Some(Self::Other(encoding_rs::UTF_16LE)),
+            "utf16be" => return Some(Self::Other(encoding_rs::UTF_16BE)),
             _ => {}
         }
         let label = plain
@@ -287,6 +288,8 @@ mod tests {
             "あ"
         );
         assert!(text(b"\x82".to_vec(), Compression::None, "shift_jis").is_err());
+        // As Python writes it.
+        assert!(Encoding::of_name("utf-16-be").is_some());
         assert!(Encoding::of_name("klingon").is_none());
     }
 

@@ -165,9 +165,13 @@ impl Stream {
         let plan = StreamPlan::from_arrow(schema, false).map_err(|error| {
             Error::config(format!("stream `{}`: {error}", self.source.id.name()))
         })?;
-        Ok((
-            plan.with_on_bad_value(on_bad_value).with_extra(extra),
-            fields,
-        ))
+        // Where text is asked for, a number is its digits.
+        let given = self.config.types.iter().flatten();
+        let texts = given.filter(|(_, kind)| kind.as_str() == "string");
+        let plan = plan
+            .with_text_from_scalars(texts.map(|(name, _)| name.as_str()))
+            .with_on_bad_value(on_bad_value)
+            .with_extra(extra);
+        Ok((plan, fields))
     }
 }

@@ -29,6 +29,9 @@ use cursor::{Cursor, Reached};
 /// Rows decoded at a time, at most.
 const ROWS: usize = 16_384;
 
+/// Bytes of data below which a part is not worth a reader of its own.
+const SMALLEST_PART: u64 = 1 << 20;
+
 /// Reads Parquet files.
 pub struct ParquetReader {
     streams: Vec<(Source, StreamConfig)>,
@@ -260,7 +263,7 @@ impl Reader for ParquetReader {
 
     fn partitions(&mut self, count: usize, target_bytes: usize) -> Result<Vec<Partition>, Error> {
         let mut parts = Vec::new();
-        for stretch in self.start()? {
+        for stretch in self.stretches(count, target_bytes)? {
             let track = &mut self.tracks[stretch.stream];
             if track.cursor.is_some() {
                 // Only who reads all of it knows how far the cursor is.
@@ -291,8 +294,6 @@ impl Reader for ParquetReader {
                 .map_err(|error| Error::connector(format!("a part is not JSON: {error}")))?;
             parts.push(Partition { token, state });
         }
-        // Row groups are as large as they are.
-        let _ = (count, target_bytes);
         Ok(parts)
     }
 
@@ -389,6 +390,37 @@ impl ParquetReader {
         }
         self.tracks = tracks;
         Ok(stretches)
+    }
+
+    /// The same, of each file as many row groups at once as are worth a reader of their own.
+    fn stretches(&mut self, count: usize, target_bytes: usize) -> Result<Vec<Stretch>, Error> {
+        let mut sized = Vec::new();
+        for stretch in self.start()? {
+            let found = builder(&stretch.place, &stretch.file)?;
+            let groups = stretch.groups.iter();
+            let bytes = groups.map(|group| found.metadata().row_group(*group).total_byte_size());
+            let bytes: i64 = bytes.sum();
+            sized.push((stretch, bytes.max(0) as u64));
+        }
+        let total: u64 = sized.iter().map(|(_, bytes)| bytes).sum();
+        let most = (target_bytes as u64).max(SMALLEST_PART);
+        let target = (total / count.max(1) as u64 + 1).clamp(SMALLEST_PART, most);
+        let mut joined: Vec<(Stretch, u64)> = Vec::new();
+        for (stretch, bytes) in sized {
+            match joined.last_mut() {
+                Some((last, sum))
+                    if last.stream == stretch.stream
+                        && last.file == stretch.file
+                        && *sum + bytes <= target =>
+                {
+                    last.groups.extend(stretch.groups);
+                    last.whole = stretch.whole;
+                    *sum += bytes;
+                }
+                _ => joined.push((stretch, bytes)),
+            }
+        }
+        Ok(joined.into_iter().map(|(stretch, _)| stretch).collect())
     }
 
     fn track(&self, number: usize, part: Option<&Part>) -> Result<(Track, Vec<Stretch>), Error> {

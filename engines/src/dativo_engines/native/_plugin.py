@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dativo_protocols import ConfigError
-from dativo_sdk.host import READERS, WRITERS
+from dativo_sdk.host import READERS, WRITERS, missing_hint
 
 from dativo_engines._choices import suggestion
 from dativo_engines._engine import Connector, Isolation
@@ -83,7 +83,7 @@ def manifest_of(connector: Connector) -> Manifest | None:
         return manifest if (manifest.root / manifest.entry).resolve() == Path(file).resolve() else None
     if ":" in reader or is_library(reader):
         return Manifest.of_target(reader)
-    return Manifest.installed(reader, "writer" if entry_points(group=WRITERS, name=reader) else "reader")
+    return Manifest.installed(reader, "reader" if _any_entry_point(reader).group == READERS else "writer")
 
 
 def admit(connector: Connector) -> Manifest | None:
@@ -118,8 +118,9 @@ def is_own(reader: str, group: str = READERS) -> bool:
 
 
 def _any_entry_point(name: str) -> EntryPoint:
-    """Of a reader, or of a writer."""
-    return next(iter(entry_points(group=WRITERS, name=name)), None) or _entry_point(name, READERS)
+    """Of a reader, else of a writer, as plugins are loaded."""
+    found = (point for group in (READERS, WRITERS) for point in entry_points(group=group, name=name))
+    return next(found, None) or _entry_point(name, READERS)
 
 
 def _entry_point(name: str, group: str) -> EntryPoint:
@@ -128,4 +129,6 @@ def _entry_point(name: str, group: str) -> EntryPoint:
     known = sorted({point.name for point in entry_points(group=group)})
     kind = group.rpartition(".")[2]
     hint = suggestion(name, known, kind) if known else "install the package that has it, or name its class: `module:Class`"
+    if group == READERS:
+        hint = missing_hint(name) or hint
     raise ConfigError(f"there is no entry point `{name}` in the group `{group}`", hint=hint, facts={"name": name, "group": group})

@@ -278,6 +278,17 @@ impl StreamPlan {
         Self { extra, ..self }
     }
 
+    /// The same plan, whose utf8 columns of these names take numbers and booleans as their exact text.
+    #[must_use]
+    pub fn with_text_from_scalars<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        for name in names {
+            for column in self.columns.iter_mut().filter(|column| column.name == name) {
+                column.leniency.text_from_scalars |= column.column_type == ColumnType::Utf8;
+            }
+        }
+        self
+    }
+
     /// The schema of the batches, without the columns beside those of the record.
     pub fn arrow_schema(&self) -> &SchemaRef {
         &self.schema
