@@ -238,7 +238,7 @@ fn state_message(state: &State, saved: &SavedState, records: Option<u64>) -> Str
     }
 }
 
-fn log(level: &str, message: &str) -> Vec<u8> {
+pub(super) fn log(level: &str, message: &str) -> Vec<u8> {
     line(&json!({"type": "LOG", "log": {"level": level, "message": message}}))
 }
 

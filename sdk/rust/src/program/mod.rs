@@ -2,7 +2,9 @@
 
 mod airbyte;
 mod command;
+mod ending;
 mod inputs;
+mod logger;
 mod outlet;
 mod reading;
 mod singer;
@@ -10,12 +12,13 @@ mod singer_catalog;
 mod singer_state;
 mod voice;
 
+use crossbeam_channel::bounded;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
-use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use self::command::{Action, Command, USAGE};
 use self::outlet::{Halt, Outlet, Said, halt, write_all};
@@ -23,7 +26,7 @@ use self::reading::Reading;
 use self::singer::Singer;
 use self::voice::Voice;
 use crate::panics::caught;
-use crate::{Error, Reader};
+use crate::{API_VERSION, Error, Reader};
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -35,13 +38,17 @@ const NOBODY_LISTENS: u8 = 141;
 ///
 /// It is an Airbyte source (`spec`, `check`, `discover`, `read`) and a Singer tap (`--discover`, `--config`, `--catalog`, `--state`,
 /// `--about`). With `--format arrow`, or the environment variable `DATIVO_FORMAT=arrow`, it sends Arrow data instead of a line a
-/// record. Exit codes: 0 done; 1 failed, and a message or stderr says why; 2 a wrong command line; 141 nobody reads its output.
+/// record. Exit codes: 0 done; 1 failed, and a message or stderr says why; 2 a wrong command line; 141 nobody reads its output;
+/// 143 ended by SIGTERM, after the reader was closed, or after five seconds. Records of the crate [`log`], from INFO on, become LOG
+/// messages; of a tap, lines on stderr.
 pub fn program<R: Reader>() -> ExitCode {
     // Not `io::stdout()` itself: it writes line by line.
     let stdout = match io::stdout().as_fd().try_clone_to_owned() {
         Ok(fd) => File::from(fd),
         Err(_) => return ExitCode::from(NOBODY_LISTENS),
     };
+    ending::watch();
+    logger::install();
     let arguments = std::env::args_os().skip(1);
     ExitCode::from(run::<R>(arguments, io::stdin(), stdout, io::stderr()))
 }
@@ -52,7 +59,7 @@ pub fn program<R: Reader>() -> ExitCode {
 /// `stdin` is read to its end by `partitions` alone. `stdout` gets messages whole, and need not be buffered.
 pub fn run<R: Reader>(
     arguments: impl IntoIterator<Item = OsString>,
-    stdin: impl Read,
+    stdin: impl Read + Send,
     stdout: impl Write + Send,
     mut stderr: impl Write,
 ) -> u8 {
@@ -74,11 +81,15 @@ pub fn run<R: Reader>(
 fn answer<R: Reader>(
     command: &Command,
     usage: &str,
-    stdin: impl Read,
+    stdin: impl Read + Send,
     mut stdout: impl Write + Send,
     stderr: &mut impl Write,
 ) -> u8 {
-    let read = caught(|| inputs::read_config(&command.configs));
+    let host = std::env::var("DATIVO_API_VERSION").ok();
+    let read = match refused(R::INFO.name, host.as_deref()) {
+        Some(error) => Err(error),
+        None => caught(|| inputs::read_config(&command.configs)),
+    };
     let (info, arrow) = (R::INFO, command.arrow);
     let said = match (command.action, command.singer) {
         (Action::Help, _) => usage.as_bytes().to_vec(),
@@ -101,12 +112,37 @@ fn answer<R: Reader>(
     }
 }
 
+/// The error for a host that is older than this SDK, or of another major version; one that does not say its version takes all.
+fn refused(name: &str, host: Option<&str>) -> Option<Error> {
+    let numbers = |version: &str| -> Option<(u32, u32)> {
+        let (major, minor) = version.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    let host = host?;
+    let ((major, minor), own) = (numbers(host)?, numbers(API_VERSION)?);
+    if own.0 == major && own.1 <= minor {
+        return None;
+    }
+    let message = format!(
+        "`{name}` was written for version {API_VERSION} of the plugin API, and version {host} is installed here"
+    );
+    let hint = match own > (major, minor) {
+        true => format!(
+            "update Dativo to one with version {API_VERSION}, or take an older version of the plugin"
+        ),
+        false => format!(
+            "take a version of the plugin that was written for {major}.x, or ask its makers for one"
+        ),
+    };
+    Some(Error::config(message).with_hint(hint))
+}
+
 type Config = Result<(Vec<u8>, inputs::OnBadRows), Error>;
 
 fn work<R: Reader>(
     command: &Command,
     config: Config,
-    stdin: impl Read,
+    stdin: impl Read + Send,
     stdout: impl Write + Send,
     stderr: &mut impl Write,
 ) -> u8 {
@@ -123,15 +159,17 @@ fn work<R: Reader>(
         &mut airbyte
     };
     let (mut stdout, done) = std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(1);
+        let (sender, receiver) = bounded(1);
         let writer = scope.spawn(move || write_all(&receiver, stdout));
         let outlet = Outlet(sender);
+        let spoken = (!command.singer).then(|| logger::Spoken::by(&outlet));
         let mut done = Ok(());
         let failed = caught(|| {
             let (config, _) = config?;
             done = perform::<R>(command, &config, stdin, voice, &outlet, stderr);
             Ok(())
         });
+        drop(spoken);
         drop(outlet);
         let done = failed.map_err(Halt::from).and(done);
         match writer.join() {
@@ -160,7 +198,7 @@ fn work<R: Reader>(
 fn perform<R: Reader>(
     command: &Command,
     config: &[u8],
-    mut stdin: impl Read,
+    mut stdin: impl Read + Send,
     voice: &mut dyn Voice,
     outlet: &Outlet,
     stderr: &mut impl Write,
@@ -180,8 +218,17 @@ fn perform<R: Reader>(
             reading::open::<R, _>(config, catalog, state, |reader| {
                 let parts = reader.partitions(command.count, command.target_bytes)?;
                 outlet.say(Said::Lines(airbyte::partitions(&parts)))?;
-                // What the parts may need stays open until the host has read them.
-                let _ = io::copy(&mut stdin, &mut io::sink());
+                // What the parts may need stays open until the host has read them, or ends this.
+                std::thread::scope(|scope| {
+                    let host = scope.spawn(|| io::copy(&mut stdin, &mut io::sink()));
+                    while !host.is_finished() {
+                        if ending::is_asked() {
+                            let _ = reader.close();
+                            ending::end_if_asked();
+                        }
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                });
                 Ok(())
             })
         }

@@ -1,12 +1,14 @@
 //! A program's stdout: a thread of its own writes, so that the reader reads on meanwhile.
 
 use std::io::{self, ErrorKind, IoSlice, Write};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use dativo_codec::encode_json_lines;
 use dativo_codec::frame::EncodedFrame;
 
+use super::ending;
 use crate::Error;
 
 /// Why a program ends before it is done.
@@ -40,16 +42,26 @@ pub(super) enum Said {
 }
 
 /// The sending end. At most one message waits, so that memory is bounded by three batches.
-#[derive(Debug)]
-pub(super) struct Outlet(pub SyncSender<Said>);
+#[derive(Debug, Clone)]
+pub(super) struct Outlet(pub Sender<Said>);
+
+/// How often one that waits looks whether the program is to end.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Outlet {
     /// Hands it to the writing thread.
     ///
     /// # Errors
-    /// [`Halt::Closed`] when that has ended: only it knows why.
+    /// [`Halt::Closed`] when that has ended: only it knows why; or when the program is to end.
     pub(super) fn say(&self, said: Said) -> Result<(), Halt> {
-        self.0.send(said).map_err(|_| Halt::Closed)
+        let mut said = said;
+        loop {
+            said = match self.0.send_timeout(said, PATIENCE) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(said)) if !ending::is_asked() => said,
+                Err(_) => return Err(Halt::Closed),
+            }
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! A reader at work: its pieces and states, checked and said.
 
 use super::command::Command;
+use super::ending;
 use super::inputs;
 use super::outlet::{Halt, Outlet, Said};
 use super::singer_catalog;
 use super::singer_state::read_bookmarks;
 use super::voice::Voice;
 use crate::{
-    Catalog, CatalogStream, Error, Method, ReadCatalog, Reader, SavedState, SelectedStream, State,
-    StreamId, parse_config,
+    Catalog, CatalogStream, Error, Method, Piece, ReadCatalog, Reader, SavedState, SelectedStream,
+    State, StreamId, parse_config,
 };
 
 /// Whether the configuration works.
@@ -91,7 +92,7 @@ impl Reading {
                     outlet.say(Said::Lines(voice.estimate(&estimate)))?;
                 }
             }
-            while let Some(piece) = reader.read_batch(max_rows)? {
+            while let Some(piece) = next(reader, max_rows)? {
                 let stream = piece.stream.clone();
                 if !streams.iter().any(|selected| selected.id == stream) {
                     let what = format!("it gave rows of `{stream}`, which is not selected");
@@ -128,9 +129,18 @@ pub(super) fn open<R: Reader, T>(
     let mut reader = R::initialize(parse_config(config)?, catalog, state)?;
     let done = work(&mut reader);
     let closed = reader.close();
+    ending::end_if_asked();
     let done = done?;
     closed?;
     Ok(done)
+}
+
+/// The next piece, unless the program is to end.
+fn next<R: Reader>(reader: &mut R, max_rows: usize) -> Result<Option<Piece>, Halt> {
+    if ending::is_asked() {
+        return Err(Halt::Closed);
+    }
+    Ok(reader.read_batch(max_rows)?)
 }
 
 fn check_state(state: &State, stream: &StreamId) -> Result<(), Error> {
