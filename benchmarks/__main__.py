@@ -35,6 +35,7 @@ ROWS: dict[str, int] = {
     "postgres": 1_000_000,
     "csv": 7_000_000,
     "csv-python": 1_000_000,
+    "isolation": 7_000_000,
     "parts": 3_000_000,
     "jsonl": 3_000_000,
     "faker": 100_000,

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import PEERS, ROOT, environment, own
+from benchmarks.contenders import PEERS, environment, own
 from benchmarks.measure import Measurement, OverdueError, measure
 from benchmarks.mergers import sling_home
 from benchmarks.report import Results
 
 LIMIT_SECONDS = 900.0
-READERS = ROOT / "target" / "release"
-"""Where `make readers` puts the programs."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +114,3 @@ def alone(program: Sequence[str], config: dict[str, Any], folder: Path) -> list[
 def python_program(file: str, name: str) -> list[str]:
     """A reader among the peers as a program."""
     return [sys.executable, "-m", "dativo_sdk.program", f"{PEERS / file}:{name}"]
-
-
-def readers_are_built() -> bool:
-    """Whether the programs of the readers are there; says what to do if not."""
-    if (READERS / "dativo-csv").exists():
-        return True
-    print("make readers first: their programs are measured", file=sys.stderr)
-    return False

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.contenders import DLT, PEERS, environment
-from benchmarks.copiers import READERS, Copier, alone, job, python_program, readers_are_built, run_copiers, sling
+from benchmarks.contenders import DLT, PEERS, environment, own
+from benchmarks.copiers import Copier, alone, job, python_program, run_copiers, sling
 from benchmarks.mergers import SLING
 from benchmarks.report import Results
 
@@ -46,15 +46,17 @@ def made(cache: Path, kind: Kind, rows: int) -> Path:
     return path
 
 
-def program(kind: Kind, **more: Any) -> Callable[[str, Path], list[str]]:
-    return lambda path, folder: job(
-        folder, {"connector": f"program:{READERS / f'dativo-{kind}'}", "config": {"path": path}, **more}
-    )
+def built_in(kind: Kind, **more: Any) -> Callable[[str, Path], list[str]]:
+    return lambda path, folder: job(folder, {"connector": kind, "config": {"path": path}, **more})
+
+
+def sandboxed(path: str, folder: Path) -> list[str]:
+    return built_in("csv", isolation="sandbox", sandbox={"files": [{"path": str(Path(path).parent)}]})(path, folder)
 
 
 def row_by_row(path: str, folder: Path) -> list[str]:
-    source = {"connector": f"program:{READERS / 'dativo-csv'}", "config": {"path": path}}
-    return job(folder, source, connector=f"native:{PEERS / 'python_parquet_writer.py'}:RowsToParquet", isolation="in_process")
+    writer = f"native:{PEERS / 'python_parquet_writer.py'}:RowsToParquet"
+    return job(folder, {"connector": "csv", "config": {"path": path}}, connector=writer, isolation="in_process")
 
 
 def in_python(**more: Any) -> Callable[[str, Path], list[str]]:
@@ -74,7 +76,7 @@ def by_sling(path: str, folder: Path) -> list[str]:
 
 
 CSV = [
-    Copier("dativo", "parquet", program("csv")),
+    Copier("dativo", "parquet", built_in("csv")),
     Copier("polars, 2 threads", "parquet", peer(POLARS, "polars", "csv"), POLARS),
     Copier("DuckDB, 2 threads", "parquet", peer(DUCKDB, "duckdb", "csv"), DUCKDB),
     Copier("pyarrow, streaming", "parquet", peer(PYARROW, "pyarrow", "csv"), PYARROW),
@@ -82,24 +84,31 @@ CSV = [
     Copier("dlt, by DuckDB", "parquet", peer(DLT, "dlt", "csv"), DLT, slow=True),
 ]
 JSON_LINES = [
-    Copier("dativo", "parquet", program("jsonl")),
+    Copier("dativo", "parquet", built_in("jsonl")),
     Copier("polars, 2 threads", "parquet", peer(POLARS, "polars", "jsonl"), POLARS),
     Copier("DuckDB, 2 threads", "parquet", peer(DUCKDB, "duckdb", "jsonl"), DUCKDB),
     Copier("pyarrow, streaming", "parquet", peer(PYARROW, "pyarrow", "jsonl"), PYARROW),
     Copier("dlt", "parquet", peer(DLT, "dlt", "jsonl"), DLT, slow=True),
 ]
 PYTHON = [
-    Copier("dativo-csv alone", "nowhere", lambda path, folder: alone([str(READERS / "dativo-csv")], {"path": path}, folder)),
+    Copier("dativo-csv alone", "nowhere", lambda path, folder: alone([own("dativo-csv")], {"path": path}, folder)),
     Copier(
         "a reader in Python alone",
         "nowhere",
         lambda path, folder: alone(python_program("python_csv_reader.py", "CsvRows"), {"path": path}, folder),
     ),
-    Copier("dativo", "parquet", program("csv")),
+    Copier("dativo", "parquet", built_in("csv")),
     Copier("a reader in Python", "parquet", in_python(isolation="in_process")),
     Copier("dativo, written row by row in Python", "parquet", row_by_row),
 ]
 """The yardstick: the same work by a reader in Python, and by a writer in Python."""
+WAYS = [
+    Copier("dativo", "parquet", built_in("csv")),
+    Copier("dativo, in a process", "parquet", built_in("csv", isolation="process")),
+    Copier("dativo, in a sandbox", "parquet", sandboxed),
+    Copier("dativo, as a program", "parquet", built_in("csv", engine="program")),
+]
+"""The same reader in Dativo's own process, and in others."""
 PARTS = [
     Copier("a reader in Python, 1 process", "parquet", in_python(isolation="process")),
     Copier("a reader in Python, 2 processes", "parquet", in_python(isolation="process", parallel=2)),
@@ -109,14 +118,13 @@ PARTS = [
 FILES: dict[str, tuple[Kind, list[Copier]]] = {
     "csv": ("csv", CSV),
     "csv-python": ("csv", PYTHON),
+    "isolation": ("csv", WAYS),
     "parts": ("csv", PARTS),
     "jsonl": ("jsonl", JSON_LINES),
 }
 
 
 def run_files(case: str, copiers: list[Copier], rows: int, rounds: int, cache: Path, results: Results) -> None:
-    if not readers_are_built():
-        return
     path = made(cache, FILES[case][0], rows)
     how: dict[str, Any] = {"rounds": rounds, "scratch": cache / "copies", "results": results}
     run_copiers(case, copiers, str(path), rows=rows, size=path.stat().st_size, **how)

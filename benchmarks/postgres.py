@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import DLT, PEERS, environment
-from benchmarks.copiers import READERS, Copier, alone, job, python_program, readers_are_built, run_copiers, sling
+from benchmarks.contenders import DLT, PEERS, environment, own
+from benchmarks.copiers import Copier, alone, job, python_program, run_copiers, sling
 from benchmarks.merge import databases
 from benchmarks.mergers import SLING
 from benchmarks.report import Results
@@ -26,7 +26,6 @@ CREATE TABLE orders AS SELECT i AS id, CAST(i % 50000 AS int) AS customer, 'SKU-
 FROM generate_series(1, CAST({rows} AS bigint)) AS i;
 ALTER TABLE orders ADD PRIMARY KEY (id);
 """
-PROGRAM = str(READERS / "dativo-postgres")
 
 ADBC = ("adbc-driver-postgresql==1.13.0", "pyarrow==26.0.1")
 CONNECTORX = ("connectorx==0.4.6", "pyarrow==26.0.1")
@@ -38,7 +37,7 @@ def psql(url: str, folder: Path) -> list[str]:
 
 
 def to_arrow(parts: int) -> Callable[[str, Path], list[str]]:
-    return lambda url, folder: [sys.executable, str(PEERS / "dativo_arrow.py"), PROGRAM, url, str(parts)]
+    return lambda url, folder: [sys.executable, str(PEERS / "dativo_arrow.py"), own("dativo-postgres"), url, str(parts)]
 
 
 # In full: what is read incrementally has an order, which costs the server a sort.
@@ -46,7 +45,7 @@ STREAMS = {"orders": {"mode": "full_refresh"}}
 
 
 def dativo(parts: int) -> Callable[[str, Path], list[str]]:
-    source = {"connector": f"program:{PROGRAM}", "streams": STREAMS, **({"parallel": parts} if parts > 1 else {})}
+    source = {"connector": "postgres-native", "streams": STREAMS, **({"parallel": parts} if parts > 1 else {})}
     return lambda url, folder: job(folder, {**source, "config": {"url": url}})
 
 
@@ -73,7 +72,7 @@ def by_sling(url: str, folder: Path) -> list[str]:
 
 COPIERS = [
     Copier("psql, binary COPY", "nowhere", psql),
-    Copier("dativo-postgres alone", "nowhere", lambda url, folder: alone([PROGRAM], {"url": url}, folder)),
+    Copier("dativo-postgres alone", "nowhere", lambda url, folder: alone([own("dativo-postgres")], {"url": url}, folder)),
     Copier(
         "a reader in Python alone",
         "nowhere",
@@ -100,7 +99,7 @@ COPIERS = [
 
 def run_postgres(copiers: list[Copier], count: int, rounds: int, cache: Path, results: Results) -> None:
     with databases(True) as server:
-        if server is None or not readers_are_built():
+        if server is None:
             return
         server.make("shop", "template0")
         url = server.url("shop")

@@ -26,6 +26,7 @@ TITLES = {
     "postgres": "rows of twelve columns read from PostgreSQL",
     "csv": "rows of twelve columns of a CSV file",
     "csv-python": "rows of twelve columns of a CSV file, by readers in Rust and in Python",
+    "isolation": "rows of twelve columns of a CSV file, read in Dativo's process and in others",
     "parts": "rows of twelve columns of a CSV file, by one and by two processes in Python",
     "jsonl": "rows of twelve columns of a file of JSON lines",
     "faker": "users of `airbyte-source-faker`, and what they bought",

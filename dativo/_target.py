@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from dativo_engines import is_reference
 from dativo_protocols.errors import ConfigError
 from dativo_sdk import Writer
+from dativo_sdk.host import entry_points
 
 from dativo._document import Document, close_matches
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dativo_protocols.errors import ConfigError
+from dativo_sdk.host import entry_points
 
 from dativo._document import close_matches
 from dativo._paths import state_dir, store_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dativo_protocols import ConfigError
+from dativo_sdk.host import entry_points
 
 from dativo_engines._engine import Engine
 
@@ -11,8 +12,6 @@ GROUP = "dativo.engines"
 
 def available_engines() -> list[str]:
     """Names of all installed engines, sorted."""
-    from importlib.metadata import entry_points
-
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
@@ -22,8 +21,6 @@ def load_engine(name: str) -> type[Engine]:
     Raises:
         ConfigError: No engine has this name, or it cannot be imported.
     """
-    from importlib.metadata import entry_points
-
     for point in entry_points(group=GROUP, name=name):
         try:
             engine: type[Engine] = point.load()

@@ -11,6 +11,7 @@ from typing import Any
 from dativo_protocols import ConfigError
 
 from dativo_sdk._api_version import compatible
+from dativo_sdk._installed import entry_points
 
 SUFFIXES = (".so", ".dylib")
 """How the name of a shared library ends."""
@@ -77,8 +78,6 @@ def _named(target: str) -> type[Any]:
 
 
 def _entry_point(name: str) -> type[Any]:
-    from importlib.metadata import entry_points
-
     for group in (READERS, WRITERS):
         found = {each.value for each in entry_points(group=group, name=name)}
         if len(found) > 1:

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dativo_sdk._api_version import compatible
 from dativo_sdk._config import faults
+from dativo_sdk._installed import entry_points
 from dativo_sdk._plugin import READERS, SUFFIXES, WRITERS
 
 __all__ = ["FILE_NAME", "READERS", "WRITERS", "Manifest", "Permissions"]
@@ -182,9 +183,9 @@ class Manifest(BaseModel):
         Raises:
             ConfigError: There is none, or several packages have one.
         """
-        found = list(metadata.entry_points(group=READERS if kind == "reader" else WRITERS, name=name))
+        found = list(entry_points(group=READERS if kind == "reader" else WRITERS, name=name))
         if not found:
-            known = sorted({each.name for each in metadata.entry_points(group=READERS if kind == "reader" else WRITERS)})
+            known = sorted({each.name for each in entry_points(group=READERS if kind == "reader" else WRITERS)})
             hint = f"there are {', '.join(f'`{each}`' for each in known)}" if known else "install the package that has it"
             raise ConfigError(f"there is no {kind} `{name}`", hint=hint)
         if len({each.value for each in found}) > 1:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dativo_protocols import ConfigError
-from dativo_sdk.host import READERS, WRITERS, missing_hint
+from dativo_sdk.host import READERS, WRITERS, entry_points, missing_hint
 
 from dativo_engines._choices import suggestion
 from dativo_engines._engine import Connector, Isolation
