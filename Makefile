@@ -35,7 +35,8 @@ setup: .venv/.packages .venv/.extension .venv/.readers ## Python environment, ex
 readers: ## The built-in readers as programs that need no Python, in target/release (minutes)
 	cargo build --release --package dativo-readers
 
-quickstart: setup ## Set up, run the first job, show its tables
+# Without the readers in Rust, which take as long to build as all else.
+quickstart: .venv/.packages .venv/.extension ## Set up, run the first job, show its tables
 	scripts/quickstart.sh
 
 test: setup ## Set up, then pass all tests, Rust and Python
