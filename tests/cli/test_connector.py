@@ -85,6 +85,6 @@ def test_names_are_completed(project, wheel):
     def complete(line):
         return project.dativo(_DATIVO_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD="3").out.splitlines()
 
-    assert complete("dativo connector show post") == ["plain,postgres"]
+    assert complete("dativo connector show post") == ["plain,postgres", "plain,postgres-native"]
     assert complete("dativo connector test declar") == ["plain,declarative-manifest"]
     assert complete("dativo connector remove tap") == ["plain,tap-tiny"]

@@ -95,7 +95,7 @@ def test_an_unknown_target_names_the_nearest(job: Path) -> None:
 def test_an_unknown_recipe_names_the_line(job: Path) -> None:
     error = error_of(JOB.replace("singer:tap-x", "tap-jsonll"), job)
     assert error.message == "jobs/orders.yaml:3: `source.connector`: there is no connector recipe `tap-jsonll`"
-    assert error.hint == "did you mean `tap-jsonl`?"
+    assert error.hint == "did you mean `tap-jsonl` or `jsonl`?"
 
 
 def test_variables_are_replaced_anywhere_and_masked(job: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_recipe_names_a_reader_beside_it(project: Path) -> None:
     ("source", "message"),
     [
         ({"connector": "native:./x.py"}, "is no reader in"),
-        ({"connector": "native:none"}, "there is no reader `none`"),
+        ({"connector": "native:none"}, "there is no entry point `none`"),
         ({"connector": "native:none", "isolation": None}, "there is no entry point `none`"),
         ({"isolation": "in_process", "connector": "program:/bin/true"}, "always a process of its own"),
         ({"parallel": 2, "connector": "singer:tap-x", "isolation": None}, "reads everything at once"),
