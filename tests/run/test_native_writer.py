@@ -18,6 +18,7 @@ from dativo_engines.plugins import _runtime, means
 from dativo_protocols import ConfigError, SandboxError, TargetError
 
 import dativo
+from tests.processes import running
 from tests.project import Project
 
 WRITER = Path(__file__).parents[2] / "examples" / "python-writer" / "encrypted_files.py"
@@ -216,7 +217,7 @@ def test_a_writer_that_hangs_is_ended_with_all_that_it_started(how: str, project
     assert "said nothing for 2 s and was ended" in report["error"]["message"]
     assert "stall_seconds" in report["error"]["hint"]
     for mark in ("time.sleep(985.25)", str(project / "mine" / "mine.py")):
-        assert _eventually(lambda mark=mark: not _with(mark)), mark
+        assert _eventually(lambda mark=mark: not running(mark)), mark
     assert not list((project / ".dativo" / "tmp").glob("*/"))
 
 
@@ -280,19 +281,6 @@ def program(name: str) -> str:
     Path("writer").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m dativo_sdk.program "{hostile(name)}" "$@"\n')
     Path("writer").chmod(0o755)
     return "program:./writer"
-
-
-def _with(text: str) -> list[str]:
-    """Processes with that in their command line."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if text in command and process.name != str(os.getpid()):
-            found.append(command)
-    return found
 
 
 def _running(name: str) -> list[str]:

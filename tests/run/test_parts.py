@@ -12,6 +12,7 @@ from dativo_engines.plugins import means
 from dativo_protocols import ConnectorError
 
 import dativo
+from tests.processes import running
 
 READERS = Path(__file__).parents[2] / "engines" / "tests" / "native_readers.py"
 CSV = Path(sys.executable).with_name("dativo-csv")
@@ -78,18 +79,6 @@ def program(target: str) -> str:
     Path("reader").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m dativo_sdk.program {target} "$@"\n')
     Path("reader").chmod(0o755)
     return "program:./reader"
-
-
-def running(text: str) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if text in command:
-            found.append(command)
-    return found
 
 
 def gone(text: str, seconds: float = 10.0) -> bool:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from dativo_protocols import ConfigError, ConnectorError, ContractError
 
 import dativo
+from tests.processes import running
 
 
 @pytest.fixture
@@ -27,16 +26,6 @@ def orders(project: Path, tap: Any, say: Any) -> Any:
 
 def open_source(tap: Any, **options: Any) -> dativo.Source:
     return dativo.source(tap.reference, tap.config, **options)
-
-
-def running(text: str) -> list[str]:
-    """Processes, other than this one, with the text in their command line."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if text.encode() in (folder / "cmdline").read_bytes() and int(folder.name) != os.getpid():
-                found.append(folder.name)
-    return found
 
 
 def test_streams_are_those_that_were_discovered(orders: Any) -> None:

@@ -183,9 +183,10 @@ class Manifest(BaseModel):
         Raises:
             ConfigError: There is none, or several packages have one.
         """
-        found = list(entry_points(group=READERS if kind == "reader" else WRITERS, name=name))
+        group = READERS if kind == "reader" else WRITERS
+        found = list(entry_points(group, name))
         if not found:
-            known = sorted({each.name for each in entry_points(group=READERS if kind == "reader" else WRITERS)})
+            known = sorted({each.name for each in entry_points(group)})
             hint = f"there are {', '.join(f'`{each}`' for each in known)}" if known else "install the package that has it"
             raise ConfigError(f"there is no {kind} `{name}`", hint=hint)
         if len({each.value for each in found}) > 1:
