@@ -116,3 +116,6 @@ impl Reader for Waves {
 
 #[cfg(feature = "capi")]
 dativo_sdk::export_c!(Waves);
+
+#[cfg(feature = "python")]
+dativo_sdk::export_python!(source_waves: Waves = Waves);
