@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
 from typing import Any, ClassVar
 
@@ -162,6 +163,24 @@ class SlowParts(Parts):
         if self.next < self.end:
             time.sleep(0.3)
         return super().read_batch(max_rows)
+
+
+class StallingParts(Parts):
+    """Says nothing of its third part, for a minute."""
+
+    def read_batch(self, max_rows: int) -> Batch | Rejects | None:
+        if self.next == 4:
+            time.sleep(60.0)
+        return super().read_batch(max_rows)
+
+
+class LeavingParts(Parts):
+    """Ends its process soon after a part."""
+
+    def close(self) -> None:
+        super().close()
+        if self.end != 40:
+            threading.Timer(0.05, os._exit, (3,)).start()
 
 
 class NoParts(Parts):

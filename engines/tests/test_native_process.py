@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,33 @@ def test_parts_are_read_by_processes_in_their_order(reader: str, tmp_path: Path)
     messages = read(reader, tmp_path, {"rows": 5, "marks": str(marks)}, parallel=2)
     assert [row["id"] for row in rows(messages)] == list(range(5))
     assert [state[0]["stream"]["stream_state"]["next"] for state in states(messages)] == [2, 4, 5]
-    # One that knows the parts and stays to the end, and three that read them.
+    # One that knows the parts and stays to the end, and two that read them, each part with a reader of its own.
     said = [line.split() for line in marks.read_text().splitlines()]
-    assert (len({pid for _, pid in said}), said[-1]) == (4, ["close", said[0][1]])
+    assert (len({pid for _, pid in said}), said[-1]) == (3, ["close", said[0][1]])
+    assert [what for what, _ in said].count("initialize") == [what for what, _ in said].count("close") == 4
+
+
+def test_a_process_between_two_parts_has_not_stalled(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    made = engine("Parts", tmp_path, parallel=2, stall_timeout_seconds=3.0)
+    with made.read({"rows": 20, "marks": str(marks)}, catalog(engine("Parts", tmp_path)), None) as reading:
+        messages = iter(reading)
+        seen = [next(messages)]
+        # Four parts may wait; then the processes do.
+        time.sleep(4.5)
+        seen += messages
+    assert [row["id"] for row in rows(seen)] == list(range(20))
+    assert len({line.split()[1] for line in marks.read_text().splitlines()}) == 3
+
+
+def test_a_process_that_stalls_within_a_part_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(ConnectorError, match="said nothing for 3 s"):
+        read("StallingParts", tmp_path, {"rows": 9}, parallel=2, stall_timeout_seconds=3.0)
+
+
+def test_a_process_that_ends_between_two_parts_fails_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ConnectorError, match=r"ended before it had read a part|exit code 3"):
+        read("LeavingParts", tmp_path, {"rows": 40}, parallel=2)
 
 
 def test_a_part_that_fails_fails_the_run(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dativo_sdk._program.command import UsageError, parse
 
 HERE = Path(__file__).parent
 COUNTING = f"{HERE / 'counting_reader.py'}:CountingReader"
+LEDGER = f"{HERE / 'ledger_reader.py'}:LedgerReader"
 
 
 def run(*arguments: str, target: str = COUNTING, **settings: Any) -> subprocess.CompletedProcess[bytes]:
@@ -23,6 +25,7 @@ def run(*arguments: str, target: str = COUNTING, **settings: Any) -> subprocess.
     environment = {**os.environ, **settings.pop("environment", {})}
     return subprocess.run(
         [sys.executable, "-m", "dativo_sdk.program", target, *arguments],
+        input=settings.pop("stdin", b""),
         capture_output=True,
         env=environment,
         timeout=60,
@@ -266,3 +269,36 @@ def _seconds(target: str, config: str) -> float:
     began = time.perf_counter()
     run("read", "--config", config, target=target)
     return time.perf_counter() - began
+
+
+def rows_of(ended: subprocess.CompletedProcess[bytes]) -> list[Any]:
+    return [(message["record"]["stream"], message["record"]["data"]) for message in said(ended, "RECORD")]
+
+
+def test_parts_that_stdin_names_are_said_one_after_the_other(tmp_path: Path) -> None:
+    streams = said(run("discover", target=LEDGER))[-1]["catalog"]["streams"]
+    catalog = written(tmp_path / "catalog.json", configured(*streams))
+    (parts,) = said(run("partitions", "--catalog", catalog, "--count", "2", target=LEDGER), "PARTITIONS")
+    tokens = [part["token"] for part in parts["partitions"]]
+    alone = []
+    for token in tokens:
+        (tmp_path / "part").write_bytes(b64decode(token))
+        alone += rows_of(run("read", "--catalog", catalog, "--partition", str(tmp_path / "part"), target=LEDGER))
+    together = run("read", "--catalog", catalog, "--partition", "-", target=LEDGER, stdin="\n".join(tokens).encode())
+    assert (parts["on_stdin"], together.returncode, rows_of(together)) == (True, 0, alone)
+    assert len(tokens) > 2
+    assert not said(together, "STATE")
+    traces = [message["trace"] for message in said(together, "TRACE")]
+    statuses = [trace["stream_status"]["status"] for trace in traces if "stream_status" in trace]
+    begun_and_done = ["STARTED"] * len(streams) + ["COMPLETE"] * len(streams)
+    assert [status for status in statuses if status != "RUNNING"] == begun_and_done * len(tokens)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"), [(b"???\n", "no token of a part in base64"), (b"bnVsbA==\n", "only with a catalog")]
+)
+def test_a_part_on_stdin_that_cannot_be_read_is_an_error_of_the_configuration(stdin: bytes, message: str) -> None:
+    ended = run("read", "--partition", "-", target=LEDGER, stdin=stdin)
+    (error,) = said(ended, "TRACE")
+    assert (ended.returncode, error["trace"]["error"]["failure_type"]) == (1, "config_error")
+    assert message in error["trace"]["error"]["message"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
@@ -54,6 +56,7 @@ class ConnectorReading(Generic[SessionT]):
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
         self._stalled = False
+        self._asked_at = 0.0
         self._closed = threading.Event()
         self._open_session: SessionT | None = None
         self._started: tuple[Running, Decoder] | None = None
@@ -94,6 +97,14 @@ class ConnectorReading(Generic[SessionT]):
     def decoded_rows(self) -> Mapping[StreamId, int]:
         """Records per stream, as the decoder counts them."""
         return self._started[1].rows_in if self._started is not None else {}
+
+    def rest(self) -> None:
+        """From now on the connector has nothing to do: however long it is silent, it has not stalled."""
+        self._asked_at = math.inf
+
+    def asked(self) -> None:
+        """It has something to do again."""
+        self._asked_at = time.monotonic()
 
     def close(self) -> None:
         """Ends the connector and everything it started. May be called twice."""
@@ -150,7 +161,7 @@ class ConnectorReading(Generic[SessionT]):
             if self._started is None or self._started[0].exit is not None:
                 continue
             process, decoder = self._started
-            if min(decoder.idle_seconds, process.idle_seconds) > timeout:
+            if min(decoder.idle_seconds, process.idle_seconds, time.monotonic() - self._asked_at) > timeout:
                 self._stalled = True
                 process.stop()
                 return

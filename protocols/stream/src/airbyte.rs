@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use dativo_codec::airbyte::{
     AirbyteRecords, Census, ConfiguredStream, ControlMessage, LogLevel, MergedState, Message,
-    StateBody, TraceMessage, parse_catalog, parse_configured_catalog, parse_connection_status,
-    parse_control, parse_log, parse_spec, parse_state, parse_trace,
+    StateBody, StatusTrace, TraceMessage, parse_catalog, parse_configured_catalog,
+    parse_connection_status, parse_control, parse_log, parse_spec, parse_state, parse_trace,
 };
 use dativo_codec::frame::{
     FrameHeader, FrameKind, parse_frame_header, read_schema, schema_message,
@@ -21,7 +21,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::frames::{FrameOrder, FramePlan};
 use crate::options::Options;
 use crate::sequencer::{
-    Core, Frame, Halt, Line, PendingState, Protocol, Run, Scope, announcement, refused,
+    Core, Frame, Halt, Item, Line, PendingState, Protocol, Run, Scope, announcement, refused,
 };
 use crate::work::{Registry, Work, cut_short};
 
@@ -141,7 +141,12 @@ impl Protocol for Airbyte {
             Message::Trace => match parse_trace(line.bytes).map_err(|error| broken(core, error))? {
                 TraceMessage::Error(error) => Event::Error(error),
                 TraceMessage::Estimate(estimate) => Event::Estimate(estimate),
-                TraceMessage::Status(status) => Event::Status(status),
+                TraceMessage::Status(status) => {
+                    if matches!(status.status, "COMPLETE" | "INCOMPLETE") {
+                        return self.ended(core, status, line, run).map(|()| None);
+                    }
+                    Event::Status(status)
+                }
                 TraceMessage::Analytics(event, value) => {
                     let value = value.map(|value| format!(" = {value}")).unwrap_or_default();
                     let level = Level::Debug;
@@ -310,6 +315,21 @@ impl Airbyte {
     }
 
     /// Verifies a state's count, and merges it. It goes out when its run does, or a later one in its place.
+    /// The end of a stream comes behind its rows.
+    fn ended(
+        &self,
+        core: &Core,
+        status: StatusTrace,
+        line: Line<'_>,
+        run: &mut Run,
+    ) -> Result<(), Halt> {
+        core.send(self, line.chunk, run)?;
+        core.outlet.item(Item::Ended {
+            stream: status.stream.clone(),
+            event: Event::Status(status),
+        })
+    }
+
     fn note_state(&mut self, core: &Core, line: Line<'_>, run: &mut Run) -> Result<(), Halt> {
         let state = parse_state(line.bytes).map_err(|error| core.broken(error, line.bytes))?;
         let (count, mut scope) = match &state.body {

@@ -299,6 +299,16 @@ impl Assembler {
         Ok(())
     }
 
+    /// Takes the event that a stream has ended: its rows go first, but for those that wait for its own state.
+    pub(crate) fn ended(&mut self, stream: &StreamId, event: Event) -> Result<(), ArrowError> {
+        let place = self.place(stream);
+        if self.slots[place].stateful {
+            self.aside(event);
+            return Ok(());
+        }
+        self.barrier(stream, event)
+    }
+
     /// Takes an event whose place does not matter.
     pub(crate) fn aside(&mut self, event: Event) {
         self.push(event);
@@ -552,6 +562,20 @@ mod tests {
         assembler.state(b"s1".to_vec(), &Scope::All, 100).unwrap();
         assembler.barrier(&"a".into(), log("version")).unwrap();
         assert_eq!(given(&mut assembler), ["b:1", "s1", "version"]);
+    }
+
+    #[test]
+    fn the_end_of_a_stream_comes_behind_its_rows() {
+        let budget = Budget::new(96 << 20);
+        let mut assembler = Assembler::new(&budget, HashSet::from(["b".into()]));
+        add(&mut assembler, &budget, rows("a", 0..2));
+        add(&mut assembler, &budget, rows("b", 0..1));
+        assembler.ended(&"a".into(), log("a ended")).unwrap();
+        assembler.ended(&"b".into(), log("b ended")).unwrap();
+        assert_eq!(given(&mut assembler), ["a:2", "a ended", "b ended"]);
+        say(&mut assembler, "s1", "b");
+        assembler.flush().unwrap();
+        assert_eq!(given(&mut assembler), ["b:1", "s1"]);
     }
 
     #[test]

@@ -396,6 +396,7 @@ impl Decoder {
             Item::Barrier { stream, event } => {
                 self.assembler.barrier(&stream, event).map_err(bug)?
             }
+            Item::Ended { stream, event } => self.assembler.ended(&stream, event).map_err(bug)?,
             Item::Aside { event, permit } => {
                 self.assembler.aside(event);
                 drop(permit);

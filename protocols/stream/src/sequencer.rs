@@ -40,6 +40,11 @@ pub(crate) enum Item {
         stream: StreamId,
         event: Event,
     },
+    /// There are no more rows of the stream.
+    Ended {
+        stream: StreamId,
+        event: Event,
+    },
     /// Its place does not matter.
     Aside {
         event: Event,

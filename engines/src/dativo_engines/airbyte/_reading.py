@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from dativo_protocols import ConfigError, ConnectorError, Control, DativoError, Log, Message, StreamId, StreamStatus, TraceError
 
 from dativo_engines._engine import Connector, EngineOptions
 from dativo_engines._reading import ConnectorReading, decoder_options
 from dativo_engines._redaction import secrets_in
+from dativo_engines._running import Running
 from dativo_engines._runtime import Runtime
 from dativo_engines._session import Session, config_file
 from dativo_engines.airbyte._manifest import Manifest, without_manifest
@@ -37,6 +38,9 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         state: For `--state`, likewise; exactly these bytes.
         partition: For `--partition`, which only programs of Dativo's SDK know, likewise.
     """
+
+    resumes: ClassVar[bool] = True
+    """Whether states come, which are then merged with the one it starts from."""
 
     def __init__(
         self,
@@ -91,11 +95,11 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         session = self.session
         self._verdict = Verdict(self._catalog.streams if self._catalog else (), session.redactor)
         quick = None if self._command == "read" else min(QUICK_STOP_SECONDS, self._options.stop_timeout_seconds)
-        process = session.runtime.start(arguments, files, stop_timeout_seconds=quick)
+        process = self.start(arguments, files, quick)
         decoder = AirbyteDecoder(
             process.stdout,
             catalog=self._catalog.whole if self._catalog else None,
-            state=self._state,
+            state=self._state if self.resumes else None,
             **{
                 **decoder_options(self._options.decode),
                 "fields": {**self._by_stream(self._options.decode.fields), **(self._catalog.fields if self._catalog else {})},
@@ -104,6 +108,10 @@ class AirbyteReading(ConnectorReading[Session[Runtime]]):
         )
         self.started(process, decoder)
         self._reconfiguring = Reconfiguring(decoder, self._reconfigured)
+
+    def start(self, arguments: Sequence[str], files: Mapping[str, bytes], stop_timeout_seconds: float | None) -> Running:
+        """Starts the source with these arguments; see `Runtime.start`."""
+        return self.session.runtime.start(arguments, files, stop_timeout_seconds=stop_timeout_seconds)
 
     def close(self) -> None:
         """Ends the source and everything it started. May be called twice."""

@@ -96,7 +96,7 @@ class InProcess:
             return None
         from dativo_engines.native._part_process import PartProcess
 
-        return PartProcess(as_program(self._connector), self._options, config, catalog, state)
+        return PartProcess(as_program(self._connector), self._options, config, catalog, state, on_stdin=True)
 
     def _config(self, config: Mapping[str, Any]) -> Any:
         return make_config(self._class, config)

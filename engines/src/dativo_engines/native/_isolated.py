@@ -34,6 +34,9 @@ class RemoteParts:
         program: The reader as a program.
         config: As the user wrote it.
         state: As a run committed it.
+
+    Attributes:
+        on_stdin: Whether the program said, with its parts, that it takes tokens of parts on its stdin.
     """
 
     def __init__(self, program: Connector, options: EngineOptions, config: Mapping[str, Any], state: bytes | None) -> None:
@@ -43,6 +46,7 @@ class RemoteParts:
         self._state = state
         self._catalog: ReadCatalog | None = None
         self._stack = ExitStack()
+        self.on_stdin = False
 
     def initialize(self, config: Any, catalog: ReadCatalog | None, state: SavedState | None) -> None:
         """Starts nothing yet."""
@@ -75,6 +79,7 @@ class RemoteParts:
         self._stack.callback(watch.close)
         for line in _lines(process.stdout, watch):
             if line.get("type") == "PARTITIONS":
+                self.on_stdin = line.get("on_stdin") is True
                 return [_partition(entry) for entry in line["partitions"]]
             if line.get("type") == "LOG":
                 session.log(str(line["log"]["level"]).lower(), str(line["log"]["message"]))
@@ -148,7 +153,7 @@ class IsolatedParts:
                 catalog=self._catalog,
                 state=self._state,
                 redactor=Redactor([*options.secrets, *secrets_in(self._config)]),
-                part=PartProcess(self._program, options, self._config, self._catalog, self._state),
+                part=PartProcess(self._program, options, self._config, self._catalog, self._state, on_stdin=parts.on_stdin),
             )
         else:
             parts.close()

@@ -11,6 +11,7 @@ from dativo_sdk import API_VERSION
 from dativo_engines._engine import Connector, EngineOptions, ReadCatalog, Reading
 from dativo_engines.airbyte import AirbyteEngine, configured_catalog
 from dativo_engines.airbyte._reading import AirbyteReading
+from dativo_engines.program._parts import PartsReading
 
 FORMAT = {"DATIVO_FORMAT": "arrow", "DATIVO_API_VERSION": API_VERSION}
 """Tells a program that knows the Arrow protocol to use it, and which version of the plugin API is spoken here: one that was
@@ -40,6 +41,16 @@ class ProgramEngine(AirbyteEngine):
 
             return IsolatedParts(self._connector, self._options, config, catalog, state)
         return super().read(config, catalog, state)
+
+    def read_parts(self, config: Mapping[str, Any], catalog: ReadCatalog, state: bytes | None) -> PartsReading:
+        """A reading of one part after the other by one process; for programs that take parts on their stdin."""
+        return PartsReading(
+            self._connector,
+            self._options,
+            config=config,
+            catalog=configured_catalog(catalog, sync_id=self._options.sync_id),
+            state=state,
+        )
 
     def read_part(self, config: Mapping[str, Any], catalog: ReadCatalog, state: bytes | None, token: bytes) -> AirbyteReading:
         """A reading of one part of what there is, as `read` is of the whole; for programs that can be read in parts."""

@@ -158,7 +158,7 @@ def words(error: BaseException) -> str:
 
 
 def partitions_message(partitions: Sequence[Partition]) -> bytes:
-    """Tokens in base64, each with the state message of its state, or null."""
+    """Tokens in base64, each with the state message of its state, or null; and that `read` takes tokens on stdin too."""
     from base64 import b64encode
 
     entries = [
@@ -166,4 +166,4 @@ def partitions_message(partitions: Sequence[Partition]) -> bytes:
         % (b64encode(each.token), b"null" if each.state is None else state_message(each.state, SavedState().merged(each.state)))
         for each in partitions
     ]
-    return b'{"type":"PARTITIONS","partitions":[%b]}\n' % b",".join(entries)
+    return b'{"type":"PARTITIONS","on_stdin":true,"partitions":[%b]}\n' % b",".join(entries)

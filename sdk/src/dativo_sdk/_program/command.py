@@ -10,7 +10,7 @@ Action: TypeAlias = Literal["spec", "check", "discover", "read", "partitions", "
 
 USAGE = """\
 usage: {program} spec | check | discover | read | partitions | write
-           [--config FILE] [--catalog FILE] [--state FILE] [--partition FILE]
+           [--config FILE] [--catalog FILE] [--state FILE] [--partition FILE|-]
            [--format json|arrow] [--max-rows N] [--count N] [--target-bytes N]
        {program} [--about] [--discover] [--config FILE] [--catalog FILE] [--state FILE]
 

@@ -18,6 +18,15 @@ class HostIsGone(Exception):
     """The input ended without a CLOSE."""
 
 
+def own_stdin() -> int:
+    """A descriptor of this process's stdin; what the plugin reads from stdin from then on is nothing."""
+    fd = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return fd
+
+
 class Requests:
     """Reads requests; takes the descriptor as its own.
 
@@ -31,12 +40,8 @@ class Requests:
 
     @classmethod
     def of_stdin(cls) -> Requests:
-        """Of this process; what the plugin reads from stdin from then on is nothing."""
-        fd = os.dup(0)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
-        return cls(fd)
+        """Of this process; see `own_stdin`."""
+        return cls(own_stdin())
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         while True:

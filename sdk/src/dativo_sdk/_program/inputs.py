@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, cast
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, Literal, TypeAlias, cast
 
 from dativo_protocols import ConfigError
 
@@ -17,6 +18,10 @@ OnBadRows: TypeAlias = Literal["fail", "log"]
 ON_BAD_ROWS = "dativo_on_bad_rows"
 """A setting of every reader, taken out before it sees the configuration: whether rows that cannot be sent as records end the run
 (`fail`, as when it is left out) or are logged, without their values (`log`). Rows that go out as Arrow data are never dropped."""
+
+
+ON_STDIN = "-"
+"""In the place of a partition's file: tokens come on stdin."""
 
 
 def read_config(files: Sequence[str]) -> tuple[dict[str, Any], OnBadRows]:
@@ -37,6 +42,19 @@ def read_config(files: Sequence[str]) -> tuple[dict[str, Any], OnBadRows]:
 def read_partition(file: str | None) -> bytes | None:
     """The token of the part that is to be read."""
     return None if file is None else _bytes(file, "partition")
+
+
+def read_tokens(lines: IO[bytes]) -> Iterator[bytes]:
+    """Tokens of parts: one a line, in base64, until the end.
+
+    Raises:
+        ConfigError: A line is none.
+    """
+    for line in lines:
+        try:
+            yield b64decode(line.strip(), validate=True)
+        except ValueError:
+            raise ConfigError("what came on stdin is no token of a part in base64") from None
 
 
 def read_state(file: str | None) -> SavedState | None:

@@ -14,8 +14,10 @@ from dativo_sdk._reader import Estimating, Piece
 from dativo_sdk._saved_state import SavedState
 
 
-def say_all(reader: Any, voice: Voice, selected: Set[StreamId], state: SavedState | None, max_rows: int) -> None:
-    """Reads to the end, and says each batch and the state behind it.
+def say_all(
+    reader: Any, voice: Voice, selected: Set[StreamId], state: SavedState | None, max_rows: int, *, states: bool = True
+) -> None:
+    """Reads to the end, and says each batch and, unless there are to be no states, the one behind it.
 
     Raises:
         ConnectorError: The reader breaks its contract. What it raises itself comes through as it is.
@@ -28,7 +30,7 @@ def say_all(reader: Any, voice: Voice, selected: Set[StreamId], state: SavedStat
         if piece.stream not in selected:
             raise _broken(f"it gave rows of `{piece.stream}`, which is not selected", piece)
         voice.piece(piece)
-        said = reader.get_incremental_state()
+        said = reader.get_incremental_state() if states else None
         if said is not None:
             state_now = _checked(said, piece)
             saved = saved.merged(state_now)

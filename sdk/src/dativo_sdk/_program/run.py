@@ -22,7 +22,7 @@ from dativo_sdk._program import inputs, log, singer, singer_state
 from dativo_sdk._program.airbyte import AirbyteVoice, words
 from dativo_sdk._program.command import USAGE, Command, UsageError, parse
 from dativo_sdk._program.described import Described
-from dativo_sdk._program.frames import Requests
+from dativo_sdk._program.frames import Requests, own_stdin
 from dativo_sdk._program.output import NobodyListens, Output
 from dativo_sdk._program.reading import say_all
 from dativo_sdk._program.singer import SingerVoice
@@ -162,12 +162,30 @@ def _use(plugin: type[Any], command: Command, voice: AirbyteVoice | SingerVoice)
 
 
 def _source(plugin: type[Any], config: Any, command: Command, voice: AirbyteVoice) -> None:
+    if command.partition == inputs.ON_STDIN:
+        _parts(plugin, config, command, voice)
+        return
     catalog = inputs.read_configured(command.catalog, inputs.read_partition(command.partition))
     state = inputs.read_state(command.state)
     with _opened(plugin, config, catalog, state) as reader, _ending(voice):
         streams = catalog.catalog.streams if catalog is not None else reader.get_schema().streams
         voice.started(streams)
         say_all(reader, voice, {stream.id for stream in streams}, state, command.max_rows)
+
+
+def _parts(plugin: type[Any], config: Any, command: Command, voice: AirbyteVoice) -> None:
+    """Reads the parts that stdin names, each by a reader of its own, and said as if it were all there is."""
+    state = inputs.read_state(command.state)
+    with os.fdopen(own_stdin(), "rb") as named:
+        for token in inputs.read_tokens(named):
+            catalog = inputs.read_configured(command.catalog, token)
+            if catalog is None:
+                raise ConfigError("a partition is read only with a catalog")
+            # The host takes the last status for the end of the part: nothing of it may come behind.
+            with _ending(voice), _opened(plugin, config, catalog, state) as reader:
+                streams = catalog.catalog.streams
+                voice.started(streams)
+                say_all(reader, voice, {stream.id for stream in streams}, None, command.max_rows, states=False)
 
 
 def _tap(plugin: type[Any], config: Any, command: Command, voice: SingerVoice) -> None:
