@@ -37,7 +37,7 @@ def psql(url: str, folder: Path) -> list[str]:
 
 
 def to_arrow(parts: int) -> Callable[[str, Path], list[str]]:
-    return lambda url, folder: [sys.executable, str(PEERS / "dativo_arrow.py"), own("dativo-postgres"), url, str(parts)]
+    return lambda url, folder: [sys.executable, str(PEERS / "dativo_arrow.py"), url, str(parts)]
 
 
 # In full: what is read incrementally has an order, which costs the server a sort.
