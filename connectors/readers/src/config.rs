@@ -1,13 +1,13 @@
 //! Settings that readers of files have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use dativo_sdk::{Error, SavedState, StreamId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::csv::OnBad;
-use crate::files::{Compression, Encoding, Entry, History, Place, Position};
+use crate::files::{Compression, Encoding, Entry, History, Place, Places, Position};
 
 /// One path or pattern, or several.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -87,6 +87,9 @@ pub enum Origin {
     Line,
 }
 
+/// Objects that are asked for at a time to find out whether they may be read.
+const CHECKED_AT_A_TIME: usize = 16;
+
 /// Files to read, each with where to go on, and what was read before.
 pub type Todo = (Vec<(Place, Entry, Option<Position>)>, Option<History>);
 
@@ -104,13 +107,14 @@ impl Source {
     ///
     /// # Errors
     /// When there are none, or they cannot be listed.
-    pub fn find(name: &str, paths: &Paths) -> Result<Self, Error> {
+    pub fn find(name: &str, paths: &Paths, places: &mut Places) -> Result<Self, Error> {
         let mut files: Vec<(Place, Entry)> = Vec::new();
+        let mut known = HashSet::new();
         for path in paths.iter() {
-            let place = Place::of(path)?;
+            let place = places.of(path)?;
             for entry in place.list(path)? {
-                if !files.iter().any(|(_, known)| known.path == entry.path) {
-                    files.push((place, entry));
+                if known.insert(entry.path.clone()) {
+                    files.push((place.clone(), entry));
                 }
             }
         }
@@ -134,9 +138,13 @@ impl Source {
     /// # Errors
     /// When one may not.
     pub fn check(&self) -> Result<(), Error> {
-        self.files
-            .iter()
-            .try_for_each(|(place, file)| place.read(file, 0).map(drop))
+        for some in self.files.chunks(CHECKED_AT_A_TIME) {
+            let begun = some.iter().map(|(place, file)| place.begin(file, Some(1)));
+            for opening in begun.collect::<Vec<_>>() {
+                opening?.finish()?;
+            }
+        }
+        Ok(())
     }
 
     /// Which files are to be read, in order, and where to go on in each; and the history where the stream is read incrementally.
@@ -153,16 +161,15 @@ impl Source {
             files = saved.unread(files);
             history = Some(saved);
         }
+        let places = self.files.iter().map(|(place, file)| (&file.path, place));
+        let places: HashMap<&String, &Place> = places.collect();
         let todo = files.into_iter().filter_map(|file| {
-            let (place, _) = self
-                .files
-                .iter()
-                .find(|(_, known)| known.path == file.path)?;
+            let place = (*places.get(&file.path)?).clone();
             let from = history
                 .as_ref()
                 .and_then(|history| history.position(&file))
                 .cloned();
-            Some((*place, file, from))
+            Some((place, file, from))
         });
         Ok((todo.collect(), history))
     }

@@ -9,6 +9,7 @@
 //! Where a block ends is found without decoding what is before, so that it may be wrong; the decoder of a block sees that its last
 //! record is open, and then the consumer puts the rest before the next block and decodes that one again. What is given is exact.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -17,7 +18,7 @@ use arrow_array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use dativo_sdk::Error;
 
-use crate::files::{Block, Compression, Encoding, Entry, Feed, Place, Position, open};
+use crate::files::{Block, Compression, Encoding, Entry, Feed, Opening, Place, Position, open};
 
 /// A kind of text file.
 pub trait Format: Send + Sync + 'static {
@@ -74,6 +75,8 @@ pub struct Job {
     pub from: Option<Position>,
     /// Where to stop, in bytes; at its end without.
     pub until: Option<u64>,
+    /// It must be as it was found: others read the rest of it.
+    pub fixed: bool,
 }
 
 impl Job {
@@ -286,8 +289,8 @@ struct Stopped;
 
 impl<F: Format> Reading<F> {
     fn run(&self, jobs: Vec<Job>) {
-        for job in jobs {
-            match self.file(job) {
+        for opened in in_order(jobs) {
+            match opened.and_then(|opened| self.file(opened)) {
                 Ok(Ok(())) => {}
                 Ok(Err(Stopped)) => return,
                 Err(error) => {
@@ -298,12 +301,22 @@ impl<F: Format> Reading<F> {
         }
     }
 
-    fn file(&self, job: Job) -> Result<Result<(), Stopped>, Error> {
+    fn file(&self, opened: Opened) -> Result<Result<(), Stopped>, Error> {
+        let Opened {
+            job,
+            mut feed,
+            file,
+            seekable,
+        } = opened;
         let stream = job.stream;
-        let (mut feed, file, seekable) = opened(&job)?;
+        if job.fixed && file != job.file {
+            return Err(changed(&file));
+        }
         let layout = self.format.open(stream, &file, &mut feed)?;
-        if let Some(from) = job.from.filter(|_| seekable) {
-            feed = Feed::new(job.place.read(&file, from.offset)?, from.offset, from.line);
+        // A file that was changed since is read from its beginning.
+        if let Some(from) = job.from.filter(|from| seekable && from.is_in(&file)) {
+            let bytes = job.place.read(&file, from.offset, job.until)?;
+            feed = Feed::new(bytes, from.offset, from.line);
         }
         if let Some(until) = job.until {
             feed.stop_at(until);
@@ -314,7 +327,7 @@ impl<F: Format> Reading<F> {
             layout,
             seekable,
         });
-        let failed = |error: io::Error| unreadable(&open.file.path, &error);
+        let failed = |error: io::Error| unreadable(&open.file.path, error);
         let mut any = false;
         loop {
             let spare = self.spares.try_recv().unwrap_or_default();
@@ -356,35 +369,71 @@ impl<F: Format> Reading<F> {
     }
 }
 
-/// The text of a file from its beginning, the file as it is now, and whether it can be read from a position.
-pub(crate) fn opened(job: &Job) -> Result<(Feed, Entry, bool), Error> {
-    let file = job.place.look(&job.file.path)?;
-    let bytes = job.place.read(&file, 0)?;
+/// Objects of which the first bytes are asked for before they are wanted: where each is short, their answers are what takes time.
+const OPENED_AHEAD: usize = 8;
+
+/// A file that was opened.
+pub(crate) struct Opened {
+    pub job: Job,
+    /// Its text from its beginning.
+    pub feed: Feed,
+    /// The file as it is now.
+    pub file: Entry,
+    /// It can be read from a position.
+    pub seekable: bool,
+}
+
+/// Opens files one behind the other.
+pub(crate) fn in_order(jobs: Vec<Job>) -> impl Iterator<Item = Result<Opened, Error>> {
+    let mut left = jobs.into_iter();
+    let mut begun: VecDeque<(Job, Result<Opening, Error>)> = VecDeque::new();
+    std::iter::from_fn(move || {
+        while begun.len() < OPENED_AHEAD
+            && let Some(job) = left.next()
+        {
+            let opening = job.place.begin(&job.file, job.until);
+            begun.push_back((job, opening));
+        }
+        let (job, opening) = begun.pop_front()?;
+        Some(opening.and_then(|opening| opened(job, opening)))
+    })
+}
+
+fn opened(job: Job, opening: Opening) -> Result<Opened, Error> {
+    let (file, bytes) = opening.finish()?;
     let (text, before) = open(bytes, job.compression, job.encoding)
-        .map_err(|error| unreadable(&file.path, &error))?;
-    Ok((
-        Feed::new(text, before.unwrap_or(0), 0),
+        .map_err(|error| unreadable(&file.path, error))?;
+    Ok(Opened {
+        job,
+        feed: Feed::new(text, before.unwrap_or(0), 0),
         file,
-        before.is_some(),
-    ))
+        seekable: before.is_some(),
+    })
 }
 
 /// What was read of a file that changed meanwhile may be of neither.
 fn unchanged(place: &Place, file: &Entry) -> Result<(), Error> {
-    if place.look(&file.path)? == *file {
+    if place.is_unchanged(file)? {
         return Ok(());
     }
-    Err(
-        Error::temporary(format!("`{}` was changed while it was read", file.path))
-            .with_hint(
-                "run again when nobody writes to it; to write to another name and rename avoids it",
-            )
-            .with_fact("file", file.path.as_str()),
-    )
+    Err(changed(file))
 }
 
-pub(crate) fn unreadable(path: &str, error: &io::Error) -> Error {
+pub(crate) fn changed(file: &Entry) -> Error {
+    Error::temporary(format!("`{}` was changed while it was read", file.path))
+        .with_hint(
+            "run again when nobody writes to it; to write to another name and rename avoids it",
+        )
+        .with_fact("file", file.path.as_str())
+}
+
+pub(crate) fn unreadable(path: &str, error: io::Error) -> Error {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    // What an object store said comes as it is through whatever unpacks and converts.
+    let error = match error.downcast::<Error>() {
+        Ok(own) => return own,
+        Err(other) => other,
+    };
     match error.kind() {
         UnexpectedEof => Error::connector(format!("`{path}` ends too early: it is cut short"))
             .with_hint("it was copied or written in part: bring it anew"),
@@ -392,7 +441,7 @@ pub(crate) fn unreadable(path: &str, error: &io::Error) -> Error {
             "`{path}`: {error}"
         ))
         .with_hint("`encoding` and `compression` say how it is written, where its name does not"),
-        _ => return crate::files::failed(path, error),
+        _ => return crate::files::failed(path, &error),
     }
     .with_fact("file", path)
 }

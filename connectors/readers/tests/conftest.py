@@ -1,4 +1,4 @@
-"""A PostgreSQL server, with a database of its own for each test; readers of files, in both of their forms."""
+"""A PostgreSQL server, with a database of its own for each test; an S3 server; readers of files, in both of their forms."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.servers.postgres import PostgresServer, postgres_server
+from tests.servers.seaweedfs import S3Server, seaweedfs
 
 from .database import Database
 from .files import CLASSES, PROGRAMS
@@ -17,6 +18,12 @@ from .files import CLASSES, PROGRAMS
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with seaweedfs() as server:
         yield server
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dativo_protocols import StreamId
+from dativo_protocols import ConnectorError, StreamId
 from dativo_sdk import SavedState
 
 from .files import Files, Reading, position
@@ -191,3 +191,43 @@ def test_parts_are_the_whole_in_order(way: Mapping[str, type[Any]], tmp_path: Pa
         for state, after in zip(states[:-1], begins[1:], strict=True):
             if state is not None:
                 assert folder.ids(SavedState().merged(state))[0] == list(range(after, 300_000))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_file_that_changed_since_it_was_found_is_read_from_its_beginning(
+    kind: str, way: Mapping[str, type[Any]], tmp_path: Path
+) -> None:
+    """The place where the state says to go on is one of another file."""
+    folder = Folder(kind, way[kind], tmp_path)
+    folder.put("a", range(400), START)
+    amid = folder.ids(stop_after=2)[1].saved
+    config = {"path": str(tmp_path / f"a.{kind}"), "stream": "data", **folder.settings}
+    reader = folder.reader()
+    try:
+        reader.initialize(config, folder.catalog(config, incremental=True), amid)
+        folder.put("a", range(1000, 1450), START + 1)
+        ids = [number for piece in iter(lambda: reader.read_batch(1000), None) for number in column(piece, "id")]
+    finally:
+        reader.close()
+    assert ids == list(range(1000, 1450))
+
+
+def test_a_part_of_a_file_that_changed_is_an_error_to_try_again(way: Mapping[str, type[Any]], tmp_path: Path) -> None:
+    """Its other parts are those of another file."""
+    folder = Folder("csv", way["csv"], tmp_path)
+    folder.put("a", range(200_000), START)
+    config = {"path": str(tmp_path / "a.csv"), "stream": "data"}
+    part = folder.parts(config["path"], 2, 1 << 20, stream="data")[1]
+    reader = folder.reader()
+    try:
+        reader.initialize(config, folder.catalog(config, partition=part.token), None)
+        folder.put("a", range(200_000, 400_000), START + 1)
+        with pytest.raises(ConnectorError, match="was changed while it was read") as raised:
+            reader.read_batch(1000)
+    finally:
+        reader.close()
+    assert raised.value.retryable
+
+
+def column(piece: Any, name: str) -> list[Any]:
+    return pa.record_batch(piece.data)[name].to_pylist()  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::column::Rules;
 use super::dialect::Dialect;
 use crate::config::{BadValue, Origin, Packed, Paths};
+use crate::files::StorageOptions;
 use crate::types::{Kind, NAMES};
 
 /// What an empty field without quotes is.
@@ -52,6 +53,8 @@ macro_rules! settings {
             pub path: Option<Paths>,
             /// Name of the one stream; that of the file unless given.
             pub stream: Option<String>,
+            /// How object stores are reached, for paths such as `s3://bucket/folder/*.csv`.
+            pub storage_options: Option<StorageOptions>,
             /// Streams by name, each with its `path`, and settings that differ from those beside `streams`.
             pub streams: Option<BTreeMap<String, StreamConfig>>,
             /// Threads that decode; as many as there are processors unless given.

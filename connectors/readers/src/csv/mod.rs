@@ -26,7 +26,7 @@ pub use block::OnBad;
 pub use config::{Config, StreamConfig};
 
 use crate::config::{streams, threads};
-use crate::files::{Block, Entry, Feed, History};
+use crate::files::{Block, Entry, Feed, History, Places};
 use crate::flow::{Decoded, Format, Job, Limits};
 use crate::progress::{Progress, Track};
 use block::{Layout, Plan, decode};
@@ -111,10 +111,12 @@ impl Reader for CsvReader {
             config.stream.as_deref(),
             || config.own(),
         )?;
+        let mut places = Places::new(config.storage_options.clone());
         let found = named
             .into_iter()
-            .map(|(name, own)| Stream::find(&name, &config, own));
+            .map(|(name, own)| Stream::find(&name, &config, own, &mut places));
         let streams = found.collect::<Result<Vec<Stream>, Error>>()?;
+        places.complete()?;
         Ok(Self {
             config,
             streams,

@@ -1,11 +1,13 @@
 //! A stream in parts that can be read side by side.
 
+use std::collections::HashMap;
+
 use dativo_sdk::{Error, Partition, State};
 use serde::{Deserialize, Serialize};
 
 use super::stream::{Stream, exact_boundary};
-use crate::files::{Entry, Feed, History, Position};
-use crate::flow::{Job, opened, unreadable};
+use crate::files::{Entry, Feed, History, Place, Position};
+use crate::flow::{Job, Opened, changed, in_order, unreadable};
 
 /// Bytes looked at in one go to find where records end.
 const LOOK: usize = 1 << 20;
@@ -22,6 +24,8 @@ struct Piece {
     path: String,
     modified: i64,
     size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
     /// Bytes and lines before it.
     from: Option<(u64, u64)>,
     until: Option<u64>,
@@ -33,12 +37,14 @@ impl Piece {
             path,
             size,
             modified,
+            tag,
         } = job.file.clone();
         let from = job.from.as_ref().map(|from| (from.offset, from.line));
         Self {
             path,
             modified,
             size,
+            tag,
             from,
             until: job.until,
         }
@@ -63,8 +69,8 @@ pub(super) fn of_stream(
         files: Vec::new(),
     };
     let mut bytes = 0;
-    for job in jobs {
-        for (job, ends) in split(stream, &job, target)? {
+    for opened in in_order(jobs) {
+        for (job, ends) in split(stream, opened?, target)? {
             bytes += job.bytes();
             part.files.push(Piece::of(&job));
             if let Some(history) = &mut history {
@@ -103,16 +109,25 @@ fn partition(
 type Cut = (Job, Option<(u64, u64)>);
 
 /// A file in pieces.
-fn split(stream: &Stream, job: &Job, target: u64) -> Result<Vec<Cut>, Error> {
+fn split(stream: &Stream, opened: Opened, target: u64) -> Result<Vec<Cut>, Error> {
+    let Opened {
+        mut job,
+        mut feed,
+        file,
+        seekable,
+    } = opened;
+    // One that was changed since it was found is read from its beginning.
+    job.from = job.from.filter(|from| from.is_in(&file));
+    job.file = file.clone();
     let start = job.from.as_ref().map_or(0, |from| from.offset);
-    let (mut feed, file, seekable) = opened(job)?;
     if !seekable || file.size - start.min(file.size) <= target {
-        return Ok(vec![(job.clone(), None)]);
+        return Ok(vec![(job, None)]);
     }
-    let failed = |error| unreadable(&file.path, &error);
+    let failed = |error| unreadable(&file.path, error);
     super::head::Head::read(&mut feed, &stream.config, &stream.rules).map_err(failed)?;
     if let Some(from) = &job.from {
-        feed = Feed::new(job.place.read(&file, from.offset)?, from.offset, from.line);
+        let bytes = job.place.read(&file, from.offset, None)?;
+        feed = Feed::new(bytes, from.offset, from.line);
     }
     let mut pieces = Vec::new();
     let mut from = job.from.clone();
@@ -122,7 +137,7 @@ fn split(stream: &Stream, job: &Job, target: u64) -> Result<Vec<Cut>, Error> {
         .next(LOOK, stream.record, spare, |text| {
             exact_boundary(&stream.rules, text)
         })
-        .map_err(|error| unreadable(&file.path, &error))?
+        .map_err(|error| unreadable(&file.path, error))?
     {
         let next = block.offset + block.bytes.len() as u64;
         let line = block.line + crate::files::lines(&block.bytes);
@@ -131,12 +146,11 @@ fn split(stream: &Stream, job: &Job, target: u64) -> Result<Vec<Cut>, Error> {
                 Job {
                     from: from.take(),
                     until: Some(next),
-                    file: file.clone(),
                     ..job.clone()
                 },
                 Some((next, line)),
             ));
-            from = Some(position(&file, next, line));
+            from = Some(Position::of(&file, next, line));
             since = next;
         }
         if block.last {
@@ -144,30 +158,8 @@ fn split(stream: &Stream, job: &Job, target: u64) -> Result<Vec<Cut>, Error> {
         }
         spare = block.bytes;
     }
-    pieces.push((
-        Job {
-            from,
-            file: file.clone(),
-            ..job.clone()
-        },
-        None,
-    ));
+    pieces.push((Job { from, ..job }, None));
     Ok(pieces)
-}
-
-fn position(file: &Entry, offset: u64, line: u64) -> Position {
-    let Entry {
-        path,
-        size,
-        modified,
-    } = file.clone();
-    Position {
-        path,
-        modified,
-        size,
-        offset,
-        line,
-    }
 }
 
 /// What a part's token says is to be read.
@@ -184,23 +176,26 @@ pub(super) fn jobs(token: &[u8], streams: &[Stream]) -> Result<Vec<Job>, Error> 
             part.stream
         ))
     })?;
+    let known = stream.source.files.iter();
+    let known: HashMap<&str, &(Place, Entry)> =
+        known.map(|found| (found.1.path.as_str(), found)).collect();
     let jobs = part.files.into_iter().map(|piece| {
-        let known = stream
-            .source
-            .files
-            .iter()
-            .find(|(_, file)| file.path == piece.path);
-        let same =
-            known.filter(|(_, file)| file.modified == piece.modified && file.size == piece.size);
-        let (place, file) = same.ok_or_else(|| {
-            Error::temporary(format!("`{}` was changed while it was read", piece.path))
-                .with_hint("run again when nobody writes to it")
-        })?;
+        let then = Entry {
+            path: piece.path,
+            size: piece.size,
+            modified: piece.modified,
+            tag: piece.tag,
+        };
+        let now = known.get(then.path.as_str());
+        let (place, file) = now
+            .filter(|(_, file)| *file == then)
+            .ok_or_else(|| changed(&then))?;
         let mut job = stream.job(number, place, file)?;
         job.from = piece
             .from
-            .map(|(offset, line)| position(file, offset, line));
+            .map(|(offset, line)| Position::of(file, offset, line));
         job.until = piece.until;
+        job.fixed = true;
         Ok(job)
     });
     jobs.collect()

@@ -12,8 +12,8 @@ use super::head::Head;
 use super::index::{Index, Stop, Walk};
 use super::infer::Sample;
 use crate::config::{Origin, Source, encoding};
-use crate::files::{Entry, Feed, Place};
-use crate::flow::{Job, opened, unreadable};
+use crate::files::{Entry, Feed, Place, Places};
+use crate::flow::{Job, Opened, in_order, unreadable};
 use crate::types::Kind;
 
 const FILE: &str = "_dativo_file";
@@ -36,14 +36,19 @@ impl Stream {
     ///
     /// # Errors
     /// When a setting is wrong, or there are no files.
-    pub(super) fn find(name: &str, config: &Config, own: StreamConfig) -> Result<Self, Error> {
+    pub(super) fn find(
+        name: &str,
+        config: &Config,
+        own: StreamConfig,
+        places: &mut Places,
+    ) -> Result<Self, Error> {
         let Some(paths) = own.path.clone() else {
             return Err(
                 Error::config(format!("stream `{name}` has no `path`")).with_fact("stream", name)
             );
         };
         let own = config.completed(own);
-        let source = Source::find(name, &paths)?;
+        let source = Source::find(name, &paths, places)?;
         let rules = own.rules()?;
         Ok(Self {
             source,
@@ -61,7 +66,7 @@ impl Stream {
         Ok(Job {
             stream: number,
             file: file.clone(),
-            place: *place,
+            place: place.clone(),
             compression: self
                 .config
                 .compression
@@ -70,6 +75,7 @@ impl Stream {
             encoding: encoding(self.config.encoding.as_deref())?,
             from: None,
             until: None,
+            fixed: false,
         })
     }
 
@@ -86,8 +92,10 @@ impl Stream {
         } else {
             0
         };
-        for (place, file) in &self.source.files {
-            let (mut feed, file, _) = opened(&self.job(0, place, file)?)?;
+        let jobs = self.source.files.iter();
+        let jobs = jobs.map(|(place, file)| self.job(0, place, file));
+        for opened in in_order(jobs.collect::<Result<_, _>>()?) {
+            let Opened { mut feed, file, .. } = opened?;
             let Some(head) = self.head(&mut feed, &file)? else {
                 continue;
             };
@@ -165,7 +173,7 @@ impl Stream {
     }
 
     fn head(&self, feed: &mut Feed, file: &Entry) -> Result<Option<Head>, Error> {
-        Head::read(feed, &self.config, &self.rules).map_err(|error| unreadable(&file.path, &error))
+        Head::read(feed, &self.config, &self.rules).map_err(|error| unreadable(&file.path, error))
     }
 
     fn sample(
@@ -181,7 +189,7 @@ impl Stream {
             let next = feed.next(SAMPLE_BLOCK, self.record, Vec::new(), |text| {
                 exact_boundary(&self.rules, text)
             });
-            let Some(block) = next.map_err(|error| unreadable(&file.path, &error))? else {
+            let Some(block) = next.map_err(|error| unreadable(&file.path, error))? else {
                 break;
             };
             let mut index = Index::default();

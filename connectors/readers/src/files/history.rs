@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::listing::Entry;
+use super::place::Entry;
 
 /// What was read of a stream: every file changed before `until`, those of that moment which are named, and a part of one.
 ///
@@ -13,12 +13,40 @@ pub struct History {
     /// Microseconds since 1970; none for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<i64>,
-    /// Paths of the files changed at `until` that were read.
+    /// The files changed at `until` that were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    at: Vec<String>,
+    at: Vec<Seen>,
     /// Where in the next file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     position: Option<Position>,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Seen {
+    /// Of this machine.
+    Path(String),
+    /// An object, which may be changed twice within a second, and then says the same time.
+    Object {
+        /// Its URL.
+        path: String,
+        /// What its store called this version of it.
+        tag: String,
+    },
+}
+
+impl Seen {
+    fn of(file: &Entry) -> Self {
+        let path = file.path.clone();
+        match &file.tag {
+            None => Self::Path(path),
+            Some(tag) => Self::Object {
+                path,
+                tag: tag.clone(),
+            },
+        }
+    }
 }
 
 /// A place between two records of a file.
@@ -30,11 +58,42 @@ pub struct Position {
     pub modified: i64,
     /// Its size.
     pub size: u64,
+    /// Of an object, what its store called this version of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// Bytes read; of Parquet, row groups.
     pub offset: u64,
     /// Lines read.
     #[serde(default)]
     pub line: u64,
+}
+
+impl Position {
+    /// A place in a file.
+    pub fn of(file: &Entry, offset: u64, line: u64) -> Self {
+        let Entry {
+            path,
+            size,
+            modified,
+            tag,
+        } = file.clone();
+        Self {
+            path,
+            modified,
+            size,
+            tag,
+            offset,
+            line,
+        }
+    }
+
+    /// Whether it is one of this file, as it is.
+    pub fn is_in(&self, file: &Entry) -> bool {
+        self.path == file.path
+            && self.modified == file.modified
+            && self.size == file.size
+            && self.tag == file.tag
+    }
 }
 
 impl History {
@@ -43,7 +102,8 @@ impl History {
         files.retain(|file| match self.until {
             None => true,
             Some(until) => {
-                file.modified > until || (file.modified == until && !self.at.contains(&file.path))
+                file.modified > until
+                    || (file.modified == until && !self.at.contains(&Seen::of(file)))
             }
         });
         files
@@ -54,10 +114,7 @@ impl History {
     /// Where to go on in a file; `None` for its beginning: also when it was changed since.
     pub fn position(&self, file: &Entry) -> Option<&Position> {
         let position = self.position.as_ref()?;
-        let same = position.path == file.path
-            && position.modified == file.modified
-            && position.size == file.size;
-        same.then_some(position)
+        position.is_in(file).then_some(position)
     }
 
     /// All of a file was read.
@@ -66,24 +123,13 @@ impl History {
             self.until = Some(file.modified);
             self.at.clear();
         }
-        self.at.push(file.path.clone());
+        self.at.push(Seen::of(file));
         self.position = None;
     }
 
     /// A part of a file was read.
     pub fn reached(&mut self, file: &Entry, offset: u64, line: u64) {
-        let Entry {
-            path,
-            size,
-            modified,
-        } = file.clone();
-        self.position = Some(Position {
-            path,
-            modified,
-            size,
-            offset,
-            line,
-        });
+        self.position = Some(Position::of(file, offset, line));
     }
 }
 
@@ -96,6 +142,14 @@ mod tests {
             path: path.to_owned(),
             size: 10,
             modified,
+            tag: None,
+        }
+    }
+
+    fn object(path: &str, modified: i64, tag: &str) -> Entry {
+        Entry {
+            tag: Some(tag.to_owned()),
+            ..file(path, modified)
         }
     }
 
@@ -134,5 +188,17 @@ mod tests {
         );
         assert_eq!(history.position(&file("a", 6)), None);
         assert_eq!(history.position(&file("b", 5)), None);
+    }
+    #[test]
+    fn an_object_that_changed_within_a_second_is_another() {
+        let mut history = History::default();
+        history.reached(&object("a", 5, "x"), 7, 2);
+        assert_eq!(history.position(&object("a", 5, "y")), None);
+        history.finished(&object("a", 5, "x"));
+        let text = serde_json::to_string(&history).unwrap();
+        assert_eq!(text, r#"{"until":5,"at":[{"path":"a","tag":"x"}]}"#);
+        let history: History = serde_json::from_str(&text).unwrap();
+        assert!(history.unread(vec![object("a", 5, "x")]).is_empty());
+        assert_eq!(history.unread(vec![object("a", 5, "y")]).len(), 1);
     }
 }

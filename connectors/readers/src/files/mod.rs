@@ -2,13 +2,17 @@
 
 mod block;
 mod history;
-mod listing;
+mod local;
+mod objects;
 mod opening;
 mod pattern;
+mod place;
 
 pub(crate) use block::lines;
 pub use block::{Block, Feed};
 pub use history::{History, Position};
-pub(crate) use listing::failed;
-pub use listing::{Entry, Place};
+pub(crate) use local::failed;
+pub use objects::StorageOptions;
+pub(crate) use objects::{Asked, Bucket};
 pub use opening::{Compression, Encoding, open};
+pub use place::{Entry, Opening, Place, Places};

@@ -10,6 +10,10 @@ pub(super) struct Pattern {
     pub text: String,
     /// The folder that all matches are in, with `/` at its end; empty for the current one.
     pub base: String,
+    /// What all matches start with.
+    pub prefix: String,
+    /// Whether all matches are names in the folder that `prefix` ends in.
+    pub is_flat: bool,
     matcher: Option<GlobMatcher>,
 }
 
@@ -22,6 +26,8 @@ impl Pattern {
             return Ok(Self {
                 text: text.to_owned(),
                 base: String::new(),
+                prefix: text.to_owned(),
+                is_flat: true,
                 matcher: None,
             });
         };
@@ -32,9 +38,14 @@ impl Pattern {
             Error::config(format!("`path` is not a pattern: `{text}`: {}", error.kind()))
                 .with_hint("`*` and `?` stand for parts of a name, `**` for folders; write `[*]` for a star")
         })?;
+        // Behind a backslash, the next character stands for itself.
+        let prefix = &text[..text.find('\\').unwrap_or(special).min(special)];
+        let rest = &text[prefix.len()..];
         Ok(Self {
             text: text.to_owned(),
             base: base.to_owned(),
+            prefix: prefix.to_owned(),
+            is_flat: !rest.contains('/') && !rest.contains("**"),
             matcher: Some(glob.compile_matcher()),
         })
     }
@@ -71,6 +82,24 @@ mod tests {
         assert!(Pattern::new("data/**/*.csv").unwrap().matches("data/c.csv"));
         assert!(Pattern::new("{a,b}.csv").unwrap().matches("b.csv"));
         assert!(Pattern::new("x[").is_err());
+    }
+
+    #[test]
+    fn what_all_matches_start_with() {
+        for (text, prefix, is_flat) in [
+            ("data/2024-*.csv", "data/2024-", true),
+            ("data/2024-*/a.csv", "data/2024-", false),
+            ("data/**", "data/", false),
+            ("{a,b/c}.csv", "", false),
+            (r"data/\[x]*", "data/", true),
+            ("data/a.csv", "data/a.csv", true),
+        ] {
+            let pattern = Pattern::new(text).unwrap();
+            assert_eq!(
+                (pattern.prefix.as_str(), pattern.is_flat),
+                (prefix, is_flat)
+            );
+        }
     }
 
     #[test]

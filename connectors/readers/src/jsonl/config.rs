@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::{BadValue, Packed, Paths};
+use crate::files::StorageOptions;
 
 /// What objects and arrays become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -37,6 +38,8 @@ macro_rules! settings {
             pub path: Option<Paths>,
             /// Name of the one stream; that of the file unless given.
             pub stream: Option<String>,
+            /// How object stores are reached, for paths such as `s3://bucket/folder/*.jsonl`.
+            pub storage_options: Option<StorageOptions>,
             /// Streams by name, each with its `path`, and settings that differ from those beside `streams`.
             pub streams: Option<BTreeMap<String, StreamConfig>>,
             /// Threads that decode; as many as there are processors unless given.

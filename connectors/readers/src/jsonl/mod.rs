@@ -15,7 +15,7 @@ use dativo_sdk::{
 pub use config::{Config, StreamConfig};
 
 use crate::config::{streams, threads};
-use crate::files::{Block, Entry, Feed, History};
+use crate::files::{Block, Entry, Feed, History, Places};
 use crate::flow::{Decoded, Format, Job, Limits};
 use crate::progress::{Progress, Track};
 use stream::Stream;
@@ -129,10 +129,12 @@ impl Reader for JsonlReader {
             config.stream.as_deref(),
             || config.own(),
         )?;
+        let mut places = Places::new(config.storage_options.clone());
         let found = named
             .into_iter()
-            .map(|(name, own)| Stream::find(&name, &config, own));
+            .map(|(name, own)| Stream::find(&name, &config, own, &mut places));
         let streams = found.collect::<Result<Vec<Stream>, Error>>()?;
+        places.complete()?;
         Ok(Self {
             config,
             streams,

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::config::{self, Config, StreamConfig};
 use super::infer::Shape;
 use crate::config::{BadValue, Packed, Source, encoding};
-use crate::files::{Entry, Place};
-use crate::flow::{Job, opened, unreadable};
+use crate::files::{Entry, Place, Places};
+use crate::flow::{Job, Opened, in_order, unreadable};
 
 const SAMPLE_ROWS: usize = 10_000;
 const SAMPLE_BLOCK: usize = 256 * 1024;
@@ -29,14 +29,19 @@ impl Stream {
     ///
     /// # Errors
     /// When a setting is wrong, or there are no files.
-    pub(super) fn find(name: &str, config: &Config, own: StreamConfig) -> Result<Self, Error> {
+    pub(super) fn find(
+        name: &str,
+        config: &Config,
+        own: StreamConfig,
+        places: &mut Places,
+    ) -> Result<Self, Error> {
         let Some(paths) = own.path.clone() else {
             return Err(
                 Error::config(format!("stream `{name}` has no `path`")).with_fact("stream", name)
             );
         };
         let own = config.completed(own);
-        let source = Source::find(name, &paths)?;
+        let source = Source::find(name, &paths, places)?;
         Ok(Self {
             source,
             config: own,
@@ -49,7 +54,7 @@ impl Stream {
         Ok(Job {
             stream: number,
             file: file.clone(),
-            place: *place,
+            place: place.clone(),
             compression: self
                 .config
                 .compression
@@ -58,6 +63,7 @@ impl Stream {
             encoding: encoding(self.config.encoding.as_deref())?,
             from: None,
             until: None,
+            fixed: false,
         })
     }
 
@@ -68,11 +74,13 @@ impl Stream {
     pub(super) fn discover(&self) -> Result<StreamPlan, Error> {
         let mut shape = Shape::default();
         let mut left = self.config.sample_rows.unwrap_or(SAMPLE_ROWS);
-        for (place, file) in &self.source.files {
-            if left == 0 {
-                break;
-            }
-            self.sample(&self.job(0, place, file)?, &mut shape, &mut left)?;
+        let jobs = self.source.files.iter();
+        let jobs = jobs.map(|(place, file)| self.job(0, place, file));
+        let mut files = in_order(jobs.collect::<Result<_, _>>()?);
+        while left > 0
+            && let Some(opened) = files.next()
+        {
+            self.sample(opened?, &mut shape, &mut left)?;
         }
         let schema = json!({"type": "object", "properties": shape.properties()});
         let key = self.config.primary_key.clone().unwrap_or_default();
@@ -101,12 +109,12 @@ impl Stream {
         Ok(plan)
     }
 
-    fn sample(&self, job: &Job, shape: &mut Shape, left: &mut usize) -> Result<(), Error> {
-        let (mut feed, file, _) = opened(job)?;
+    fn sample(&self, opened: Opened, shape: &mut Shape, left: &mut usize) -> Result<(), Error> {
+        let Opened { mut feed, file, .. } = opened;
         while *left > 0 {
             let boundary = |text: &[u8]| memchr::memrchr(b'\n', text).map(|at| at + 1);
             let next = feed.next(SAMPLE_BLOCK, self.record, Vec::new(), boundary);
-            let Some(block) = next.map_err(|error| unreadable(&file.path, &error))? else {
+            let Some(block) = next.map_err(|error| unreadable(&file.path, error))? else {
                 break;
             };
             for line in block

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::Paths;
+use crate::files::StorageOptions;
 
 /// Settings of the Parquet reader.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -15,6 +16,8 @@ pub struct Config {
     pub path: Option<Paths>,
     /// Name of the one stream; that of the file unless given.
     pub stream: Option<String>,
+    /// How object stores are reached, for paths such as `s3://bucket/folder/*.parquet`.
+    pub storage_options: Option<StorageOptions>,
     /// Streams by name, each with its `path`, and settings that differ from those beside `streams`.
     pub streams: Option<BTreeMap<String, StreamConfig>>,
     /// Columns that together name a row.

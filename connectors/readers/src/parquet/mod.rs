@@ -3,6 +3,8 @@
 mod chunks;
 mod config;
 mod cursor;
+mod footers;
+mod windows;
 
 use std::sync::Arc;
 
@@ -15,16 +17,19 @@ use dativo_sdk::{
 };
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use serde::{Deserialize, Serialize};
 
 pub use config::{Config, StreamConfig};
 
 use crate::config::{Source, streams};
-use crate::files::{Entry, History, Place};
-use chunks::Chunks;
+use crate::files::{Entry, History, Place, Places};
+use chunks::{Chunks, Failure};
 use cursor::{Cursor, Reached};
+use footers::Footers;
+use windows::Windows;
 
 /// Rows decoded at a time, at most.
 const ROWS: usize = 16_384;
@@ -40,6 +45,9 @@ pub struct ParquetReader {
     /// What is still to be read, in reverse.
     todo: Option<Vec<Stretch>>,
     tracks: Vec<Track>,
+    footers: Footers,
+    /// The object that was opened last, and what is fetched of it.
+    fetched: Option<(usize, Chunks)>,
     open: Option<Open>,
     ahead: Option<Given>,
     /// Covers what was given.
@@ -80,44 +88,43 @@ struct Part {
     path: String,
     modified: i64,
     size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
     groups: Vec<usize>,
+}
+
+impl Part {
+    /// Whether a file is as it was.
+    fn is_of(&self, file: &Entry) -> bool {
+        self.modified == file.modified && self.size == file.size && self.tag == file.tag
+    }
 }
 
 struct Open {
     stretch: Stretch,
     rows: ParquetRecordBatchReader,
+    failure: Failure,
     /// Decoded and not given yet.
     ahead: Option<RecordBatch>,
 }
 
-fn failed(file: &Entry, error: ParquetError) -> Error {
-    let error = match error {
-        ParquetError::External(inner) => match inner.downcast::<Error>() {
-            Ok(own) => return *own,
-            Err(other) => other.to_string(),
-        },
-        other => other.to_string(),
-    };
-    Error::connector(format!(
-        "`{}` is no Parquet file that can be read: {error}",
-        file.path
-    ))
-    .with_fact("file", file.path.as_str())
-}
-
-fn builder(place: &Place, file: &Entry) -> Result<ParquetRecordBatchReaderBuilder<Chunks>, Error> {
-    let chunks = Chunks {
-        place: *place,
-        file: file.clone(),
-    };
-    ParquetRecordBatchReaderBuilder::try_new(chunks).map_err(|error| failed(file, error))
+/// What the file's place said, or else the decoder.
+fn failed(file: &Entry, failure: &Failure, error: &dyn std::fmt::Display) -> Error {
+    failure.take().unwrap_or_else(|| {
+        Error::connector(format!(
+            "`{}` is no Parquet file that can be read: {error}",
+            file.path
+        ))
+        .with_fact("file", file.path.as_str())
+    })
 }
 
 /// The columns of all files: those of the first, then what others have more.
-fn discover(source: &Source) -> Result<SchemaRef, Error> {
+fn discover(source: &Source, footers: &Footers) -> Result<SchemaRef, Error> {
     let mut fields: Vec<Arc<arrow_schema::Field>> = Vec::new();
-    for (place, file) in &source.files {
-        let found = builder(place, file)?;
+    let files = source.files.iter().map(|(place, file)| (place, file));
+    footers.each(files, |number, found| {
+        let (_, file) = &source.files[number];
         for field in found.schema().fields() {
             match fields.iter_mut().find(|known| known.name() == field.name()) {
                 None => fields.push(Arc::new(field.as_ref().clone().with_metadata(clean(field)))),
@@ -129,7 +136,8 @@ fn discover(source: &Source) -> Result<SchemaRef, Error> {
                 Some(known) => return Err(differs(source, file, known, field)),
             }
         }
-    }
+        Ok(())
+    })?;
     if source.files.len() > 1 {
         // A file may lack what another has.
         fields = fields
@@ -185,12 +193,13 @@ impl Reader for ParquetReader {
             config.stream.as_deref(),
             || config.own(),
         )?;
+        let mut places = Places::new(config.storage_options.clone());
         let found = named.into_iter().map(|(name, own)| {
             let Some(paths) = &own.path else {
                 return Err(Error::config(format!("stream `{name}` has no `path`"))
                     .with_fact("stream", name.as_str()));
             };
-            let source = Source::find(&name, paths)?;
+            let source = Source::find(&name, paths, &mut places)?;
             let primary_key = own.primary_key.or_else(|| config.primary_key.clone());
             Ok((
                 source,
@@ -201,12 +210,15 @@ impl Reader for ParquetReader {
             ))
         });
         let streams = found.collect::<Result<Vec<_>, Error>>()?;
+        places.complete()?;
         Ok(Self {
             streams,
             catalog,
             saved: state,
             todo: None,
             tracks: Vec::new(),
+            footers: Footers::default(),
+            fetched: None,
             open: None,
             ahead: None,
             state: None,
@@ -216,7 +228,7 @@ impl Reader for ParquetReader {
     fn get_schema(&mut self) -> Result<Catalog, Error> {
         let described = self.streams.iter().map(|(source, config)| {
             Ok(
-                CatalogStream::of_arrow(source.id.clone(), discover(source)?)
+                CatalogStream::of_arrow(source.id.clone(), discover(source, &self.footers)?)
                     .with_primary_key(config.primary_key.iter().flatten().cloned())
                     .incremental_by_any_or_by_itself(),
             )
@@ -282,12 +294,14 @@ impl Reader for ParquetReader {
                 path,
                 modified,
                 size,
+                tag,
             } = stretch.file;
             let part = Part {
                 stream: stream.name().to_owned(),
                 path,
                 modified,
                 size,
+                tag,
                 groups: stretch.groups,
             };
             let token = serde_json::to_vec(&part)
@@ -300,7 +314,7 @@ impl Reader for ParquetReader {
     fn estimates(&mut self) -> Result<Vec<Estimate>, Error> {
         let mut estimates: Vec<Estimate> = Vec::new();
         for stretch in self.start()? {
-            let metadata = Arc::clone(builder(&stretch.place, &stretch.file)?.metadata());
+            let metadata = Arc::clone(self.footers.of(&stretch.place, &stretch.file)?.metadata());
             let groups = stretch
                 .groups
                 .iter()
@@ -341,14 +355,38 @@ fn split(batch: RecordBatch, max_rows: usize) -> (RecordBatch, Option<RecordBatc
     (batch.slice(0, max_rows), Some(rest))
 }
 
-fn next(file: &Entry, rows: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>, Error> {
-    rows.next().transpose().map_err(|error| match error {
-        arrow_schema::ArrowError::ExternalError(inner) => match inner.downcast::<ParquetError>() {
-            Ok(error) => failed(file, *error),
-            Err(other) => failed(file, ParquetError::General(other.to_string())),
-        },
-        other => failed(file, ParquetError::General(other.to_string())),
-    })
+fn next(
+    file: &Entry,
+    failure: &Failure,
+    rows: &mut ParquetRecordBatchReader,
+) -> Result<Option<RecordBatch>, Error> {
+    rows.next()
+        .transpose()
+        .map_err(|error| failed(file, failure, &error))
+}
+
+/// The row groups of a file that may hold something new.
+fn groups(
+    file: &Entry,
+    found: &ArrowReaderMetadata,
+    track: &Track,
+    from: usize,
+) -> Result<Vec<usize>, Error> {
+    let metadata = found.metadata();
+    let all = from..metadata.num_row_groups();
+    let Some(cursor) = &track.cursor else {
+        return Ok(all.collect());
+    };
+    let converter =
+        StatisticsConverter::try_new(&cursor.name, found.schema(), found.parquet_schema());
+    let Ok(converter) = converter else {
+        return Ok(all.collect());
+    };
+    let greatest: ArrayRef = converter
+        .row_group_maxes(metadata.row_groups())
+        .map_err(|error| failed(file, &Failure::default(), &error))?;
+    let wants = cursor.wants(&greatest)?;
+    Ok(all.filter(|group| wants.value(*group)).collect())
 }
 
 /// All of a stretch was read.
@@ -396,7 +434,7 @@ impl ParquetReader {
     fn stretches(&mut self, count: usize, target_bytes: usize) -> Result<Vec<Stretch>, Error> {
         let mut sized = Vec::new();
         for stretch in self.start()? {
-            let found = builder(&stretch.place, &stretch.file)?;
+            let found = self.footers.of(&stretch.place, &stretch.file)?;
             let groups = stretch.groups.iter();
             let bytes = groups.map(|group| found.metadata().row_group(*group).total_byte_size());
             let bytes: i64 = bytes.sum();
@@ -433,7 +471,7 @@ impl ParquetReader {
         }
         let all = match selected.and_then(|selected| selected.arrow_schema.clone()) {
             Some(schema) => schema,
-            None => discover(source)?,
+            None => discover(source, &self.footers)?,
         };
         let wanted = all
             .fields()
@@ -466,66 +504,39 @@ impl ParquetReader {
         let (todo, history) = source.todo(incremental && column.is_none(), self.saved.as_ref())?;
         track.history = history;
         let mut stretches = Vec::new();
-        for (place, file, from) in todo {
-            if part.is_some_and(|part| part.path != file.path) {
-                continue;
-            }
-            if part.is_some_and(|part| part.modified != file.modified || part.size != file.size) {
-                return Err(Error::temporary(format!(
-                    "`{}` was changed while it was read",
-                    file.path
-                )));
-            }
-            let groups = match part {
-                Some(part) => part.groups.clone(),
-                None => self.groups(
-                    &place,
-                    &file,
-                    &track,
-                    from.map_or(0, |from| from.offset as usize),
-                )?,
-            };
+        let mut add = |place: &Place, file: &Entry, groups: Vec<usize>| {
             let last = groups.len().saturating_sub(1);
             stretches.extend(groups.into_iter().enumerate().map(|(at, group)| Stretch {
                 stream: number,
-                place,
+                place: place.clone(),
                 file: file.clone(),
                 groups: vec![group],
                 whole: at == last,
             }));
+        };
+        if let Some(part) = part {
+            let found = todo.iter().find(|(_, file, _)| file.path == part.path);
+            if let Some((place, file, _)) = found {
+                if !part.is_of(file) {
+                    return Err(crate::flow::changed(file));
+                }
+                add(place, file, part.groups.clone());
+            }
+            return Ok((track, stretches));
         }
+        let files = todo.iter().map(|(place, file, _)| (place, file));
+        self.footers.each(files, |number, found| {
+            let (place, file, from) = &todo[number];
+            let from = from.as_ref().map_or(0, |from| from.offset as usize);
+            add(place, file, groups(file, found, &track, from)?);
+            Ok(())
+        })?;
         Ok((track, stretches))
     }
 
-    /// The row groups of a file that may hold something new.
-    fn groups(
-        &self,
-        place: &Place,
-        file: &Entry,
-        track: &Track,
-        from: usize,
-    ) -> Result<Vec<usize>, Error> {
-        let found = builder(place, file)?;
-        let metadata = found.metadata();
-        let all = from..metadata.num_row_groups();
-        let Some(cursor) = &track.cursor else {
-            return Ok(all.collect());
-        };
-        let converter =
-            StatisticsConverter::try_new(&cursor.name, found.schema(), found.parquet_schema());
-        let Ok(converter) = converter else {
-            return Ok(all.collect());
-        };
-        let greatest: ArrayRef = converter
-            .row_group_maxes(metadata.row_groups())
-            .map_err(|error| failed(file, error))?;
-        let wants = cursor.wants(&greatest)?;
-        Ok(all.filter(|group| wants.value(*group)).collect())
-    }
-
-    fn open(&self, stretch: Stretch, max_rows: usize) -> Result<Open, Error> {
+    fn open(&mut self, stretch: Stretch, max_rows: usize) -> Result<Open, Error> {
         let file = &stretch.file;
-        let found = builder(&stretch.place, file)?;
+        let found = self.footers.of(&stretch.place, file)?;
         let names = self.tracks[stretch.stream]
             .schema
             .iter()
@@ -534,18 +545,64 @@ impl ParquetReader {
             .filter_map(|field| found.schema().index_of(field.name()).ok())
             .collect();
         let mask = ProjectionMask::roots(found.parquet_schema(), roots);
-        let built = found
+        let chunks = self.chunks(&stretch, &found, &mask);
+        let failure = chunks.failure.clone();
+        let built = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, found)
             .with_projection(mask)
             .with_row_groups(stretch.groups.clone())
             .with_batch_size(max_rows.clamp(1, ROWS))
             .build();
-        let mut rows = built.map_err(|error| failed(file, error))?;
-        let ahead = next(file, &mut rows)?;
+        let mut rows = built.map_err(|error| failed(file, &failure, &error))?;
+        let ahead = next(file, &failure, &mut rows)?;
         Ok(Open {
             stretch,
             rows,
+            failure,
             ahead,
         })
+    }
+
+    /// The file of a stretch; of an object, also what the stretches behind it want is fetched.
+    fn chunks(
+        &mut self,
+        stretch: &Stretch,
+        found: &ArrowReaderMetadata,
+        mask: &ProjectionMask,
+    ) -> Chunks {
+        let mut chunks = Chunks {
+            place: stretch.place.clone(),
+            file: stretch.file.clone(),
+            windows: None,
+            failure: Failure::default(),
+        };
+        let Place::Bucket(bucket) = &stretch.place else {
+            return chunks;
+        };
+        if let Some((stream, open)) = &self.fetched
+            && *stream == stretch.stream
+            && open.file == stretch.file
+        {
+            return open.clone();
+        }
+        let behind = self.todo.iter().flatten().rev();
+        let behind = behind
+            .take_while(|next| next.stream == stretch.stream && next.file == stretch.file)
+            .flat_map(|next| &next.groups);
+        let groups = stretch.groups.iter().chain(behind).map(|group| {
+            let columns = found.metadata().row_group(*group).columns().iter();
+            let wanted = columns
+                .enumerate()
+                .filter(|(leaf, _)| mask.leaf_included(*leaf));
+            let ranges = wanted.map(|(_, column)| {
+                let (start, len) = column.byte_range();
+                start..start + len
+            });
+            ranges.filter(|range| !range.is_empty()).collect()
+        });
+        let windows = Windows::new(Arc::clone(bucket), stretch.file.clone(), groups.collect());
+        chunks.windows = Some(Arc::new(windows));
+        self.fetched = Some((stretch.stream, chunks.clone()));
+        chunks
     }
 
     /// The next batch that is not empty.
@@ -566,7 +623,7 @@ impl ParquetReader {
             let stream = open.stretch.stream;
             open.ahead = match rest {
                 Some(rest) => Some(rest),
-                None => next(&open.stretch.file, &mut open.rows)?,
+                None => next(&open.stretch.file, &open.failure, &mut open.rows)?,
             };
             let ended = open.ahead.is_none();
             if ended {

@@ -1,4 +1,4 @@
-//! Which files there are.
+//! Files of this machine.
 
 use std::fs;
 use std::io::{self, Seek};
@@ -9,94 +9,57 @@ use std::time::UNIX_EPOCH;
 use dativo_sdk::Error;
 
 use super::pattern::Pattern;
+use super::place::Entry;
 
-/// A file, as it was when it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// As the pattern says it: below the same folder or bucket.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
-    /// When it was changed last, in microseconds since 1970.
-    pub modified: i64,
+/// The files that a pattern means, by path.
+///
+/// # Errors
+/// When a plain path names no file, or a folder cannot be read.
+pub(super) fn list(path: &str) -> Result<Vec<Entry>, Error> {
+    let pattern = Pattern::new(path)?;
+    let mut found = if pattern.is_plain() {
+        vec![entry(&pattern.text)?]
+    } else {
+        walk(&pattern)?
+    };
+    found.sort_by(|left, right| left.path.cmp(&right.path));
+    Ok(found)
 }
 
-/// Where files are: the local file system.
-#[derive(Debug, Clone, Copy)]
-pub struct Place;
-
-impl Place {
-    /// The place of a path.
-    ///
-    /// # Errors
-    /// When there is none for it.
-    pub fn of(path: &str) -> Result<Self, Error> {
-        match path.split_once("://") {
-            None | Some(("file", _)) => Ok(Self),
-            Some((scheme, _)) => Err(Error::config(format!(
-                "this reader reads local files, not `{scheme}://`"
-            ))
-            .with_hint(
-                "bring the files to a disk first, for example with the object store's own program",
-            )
-            .with_fact("key", "path")),
-        }
+/// A file's bytes, from `offset`.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn read(path: &str, offset: u64) -> Result<Box<dyn io::Read + Send>, Error> {
+    let mut file = local_file(path)?;
+    if offset > 0 {
+        file.seek(io::SeekFrom::Start(offset))
+            .map_err(|error| failed(path, &error))?;
     }
+    Ok(Box::new(file))
+}
 
-    /// The files that a pattern means, by path.
-    ///
-    /// # Errors
-    /// When a plain path names no file, or a folder cannot be read.
-    pub fn list(&self, path: &str) -> Result<Vec<Entry>, Error> {
-        let pattern = Pattern::new(path.strip_prefix("file://").unwrap_or(path))?;
-        let mut found = if pattern.is_plain() {
-            vec![entry(&pattern.text)?]
-        } else {
-            walk(&pattern)?
-        };
-        found.sort_by(|left, right| left.path.cmp(&right.path));
-        Ok(found)
-    }
-
-    /// The file as it is now.
-    ///
-    /// # Errors
-    /// When it is there no more.
-    pub fn look(&self, path: &str) -> Result<Entry, Error> {
-        entry(path)
-    }
-
-    /// Its bytes, from `offset`.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn read(&self, entry: &Entry, offset: u64) -> Result<Box<dyn io::Read + Send>, Error> {
-        let mut file = local_file(&entry.path)?;
-        if offset > 0 {
-            file.seek(io::SeekFrom::Start(offset))
-                .map_err(|error| failed(&entry.path, &error))?;
-        }
-        Ok(Box::new(file))
-    }
-
-    /// Some of its bytes.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn range(&self, entry: &Entry, from: u64, len: usize) -> Result<Vec<u8>, Error> {
-        let mut bytes = vec![0; len];
-        local_file(&entry.path)?
-            .read_exact_at(&mut bytes, from)
-            .map_err(|error| failed(&entry.path, &error))?;
-        Ok(bytes)
-    }
+/// Some of its bytes.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) fn range(path: &str, from: u64, len: usize) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; len];
+    local_file(path)?
+        .read_exact_at(&mut bytes, from)
+        .map_err(|error| failed(path, &error))?;
+    Ok(bytes)
 }
 
 fn local_file(path: &str) -> Result<fs::File, Error> {
     fs::File::open(path).map_err(|error| failed(path, &error))
 }
 
-fn entry(path: &str) -> Result<Entry, Error> {
+/// The file as it is now.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn entry(path: &str) -> Result<Entry, Error> {
     let found = fs::metadata(path).map_err(|error| failed(path, &error))?;
     if found.is_dir() {
         return Err(Error::config(format!("`{path}` is a folder"))
@@ -121,6 +84,7 @@ fn described(path: &str, found: &fs::Metadata) -> Entry {
         path: path.to_owned(),
         size: found.len(),
         modified,
+        tag: None,
     }
 }
 
