@@ -149,6 +149,7 @@ pub struct Flow<F: Format> {
     items: Option<Receiver<Item<F::Layout>>>,
     spares: Sender<Vec<u8>>,
     threads: Vec<JoinHandle<()>>,
+    places: Vec<Place>,
     /// The last block's record that was not all there.
     rest: Option<(u64, u64, Vec<u8>)>,
 }
@@ -160,6 +161,7 @@ impl<F: Format> Flow<F> {
     /// When there can be no more threads.
     pub fn start(format: F, jobs: Vec<Job>, limits: Limits) -> io::Result<Self> {
         let format = Arc::new(format);
+        let places = jobs.iter().map(|job| job.place.clone()).collect();
         let (send_task, tasks) = bounded::<Task<F::Layout>>(limits.threads);
         let (send_item, items) = bounded(limits.threads + 1);
         let (spares, take_spare) = unbounded();
@@ -186,6 +188,7 @@ impl<F: Format> Flow<F> {
             items: Some(items),
             spares,
             threads,
+            places,
             rest: None,
         })
     }
@@ -251,6 +254,7 @@ impl<F: Format> Flow<F> {
     pub fn stop(&mut self) {
         // The reading thread and then the decoding ones end, when nobody takes what they give.
         self.items = None;
+        self.places.iter().for_each(Place::close);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

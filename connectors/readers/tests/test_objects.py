@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import random
+import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -266,6 +268,27 @@ def test_a_server_that_dies_amid_a_reading_loses_nothing(tmp_path: Path) -> None
         rest = objects.read(url, incremental=True, state=state, types={"noise": "string"})
 
     assert ids[:covered] + [row["id"] for row in rest.rows] == list(range(400_000))
+
+
+def test_who_closes_a_reader_does_not_wait_for_a_store(s3: S3Server, tmp_path: Path) -> None:
+    """It may have stopped to answer without a word."""
+    released = threading.Event()
+    ranges = Ranges()
+    # The first ranges arrive, of later ones nothing does.
+    ranges.is_down = lambda request: b"bytes=1310720-" in request and released.wait(60)
+    with Proxy(s3.port, ranges) as proxy:
+        objects = Objects(CLASSES["csv"], s3, tmp_path, proxy.port)
+        url = objects.put("data.csv", "id,noise\n" + "".join(f"{number},{number:0500d}\n" for number in range(20_000)))
+        config = objects.with_options({"types": {"noise": "string"}, "path": url, "sample_rows": 10})
+        reader = objects.reader()
+        try:
+            reader.initialize(config, None, None)
+            assert reader.read_batch(1) is not None
+            started = time.monotonic()
+            reader.close()
+            assert time.monotonic() - started < 20
+        finally:
+            released.set()
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,13 @@ impl Places {
 }
 
 impl Place {
+    /// Lets go whoever waits for it: nothing more is wanted.
+    pub fn close(&self) {
+        if let Self::Bucket(bucket) = self {
+            bucket.close();
+        }
+    }
+
     /// The files that a pattern means, by path.
     ///
     /// # Errors

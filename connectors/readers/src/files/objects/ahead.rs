@@ -41,7 +41,7 @@ impl FirstBytes {
     /// # Errors
     /// When it cannot be read.
     pub fn finish(self) -> Result<(Entry, Ahead), Error> {
-        let (file, first) = self.bucket.found(self.file, self.begun.wait()?)?;
+        let (file, first) = self.bucket.found(self.file, self.begun)?;
         let mut ahead = Ahead::new(self.bucket, file.clone(), 0, self.until);
         ahead.next = first.len() as u64;
         ahead.ranges = usize::from(!first.is_empty());

@@ -15,7 +15,7 @@ use super::ahead::{Ahead, FirstBytes};
 use super::connect::connect;
 use super::failure::{changed, deleted, has_status, is_gone, refused};
 use super::options::StorageOptions;
-use super::runtime::{Begun, begin};
+use super::runtime::{Begun, Patience, begin};
 use super::url::Url;
 use crate::files::Entry;
 use crate::files::pattern::Pattern;
@@ -31,6 +31,7 @@ type Answer<T> = object_store::Result<T>;
 pub struct Bucket {
     store: Arc<dyn Store>,
     root: String,
+    patience: Arc<Patience>,
 }
 
 impl fmt::Debug for Bucket {
@@ -46,6 +47,7 @@ pub struct Asked {
     begun: Begun<Answer<(ObjectMeta, Bytes)>>,
     path: String,
     len: u64,
+    patience: Arc<Patience>,
 }
 
 impl Asked {
@@ -56,7 +58,7 @@ impl Asked {
     pub fn wait(self) -> Result<Bytes, Error> {
         let (_, bytes) = self
             .begun
-            .wait()?
+            .wait(&self.patience)?
             .map_err(|error| unreadable(&error, &self.path))?;
         if bytes.len() as u64 == self.len {
             Ok(bytes)
@@ -84,12 +86,18 @@ impl Bucket {
         Ok(Self {
             store: connect(url, options)?,
             root: url.root.clone(),
+            patience: Arc::new(Patience::new()),
         })
     }
 
     /// All before the keys: `s3://bucket/`.
     pub fn url(&self) -> &str {
         &self.root
+    }
+
+    /// Whoever waits for an answer is let go, and nobody waits for one any more.
+    pub fn close(&self) {
+        self.patience.end();
     }
 
     fn key<'a>(&self, path: &'a str) -> &'a str {
@@ -120,7 +128,7 @@ impl Bucket {
             return Ok(vec![self.look(path)?]);
         }
         let found = begin(matching(Arc::clone(&self.store), pattern))?
-            .wait()?
+            .wait(&self.patience)?
             .map_err(|error| refused(&error, "list", path))?;
         let mut found: Vec<Entry> = found.into_iter().map(|meta| self.entry(meta)).collect();
         found.sort_by(|left, right| left.path.cmp(&right.path));
@@ -134,7 +142,7 @@ impl Bucket {
     pub fn look(&self, path: &str) -> Result<Entry, Error> {
         let asked = begin(look(Arc::clone(&self.store), self.location(path)?))?;
         let meta = asked
-            .wait()?
+            .wait(&self.patience)?
             .map_err(|error| refused(&error, "read", path))?;
         Ok(self.entry(meta))
     }
@@ -156,6 +164,7 @@ impl Bucket {
             begun: begin(work)?,
             path: file.path.clone(),
             len,
+            patience: Arc::clone(&self.patience),
         })
     }
 
@@ -179,8 +188,9 @@ impl Bucket {
     pub(super) fn found(
         &self,
         file: Entry,
-        answer: Answer<(ObjectMeta, Bytes)>,
+        begun: Begun<Answer<(ObjectMeta, Bytes)>>,
     ) -> Result<(Entry, Bytes), Error> {
+        let answer = begun.wait(&self.patience)?;
         let (meta, bytes) = answer.map_err(|error| unreadable(&error, &file.path))?;
         let now = self.entry(meta);
         // What was listed says the same in other words.

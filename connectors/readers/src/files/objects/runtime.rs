@@ -1,10 +1,10 @@
 //! The thread that makes requests.
 
 use std::future::{Future, pending};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use dativo_sdk::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::AbortHandle;
@@ -47,6 +47,32 @@ pub(super) struct Begun<T> {
     task: AbortHandle,
 }
 
+/// Whether answers are waited for.
+#[derive(Debug)]
+pub(super) struct Patience {
+    /// Gone when they are not.
+    lasts: Mutex<Option<Sender<()>>>,
+    ended: Receiver<()>,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        let (lasts, ended) = bounded(0);
+        Self {
+            lasts: Mutex::new(Some(lasts)),
+            ended,
+        }
+    }
+
+    /// Whoever waits is let go.
+    pub(super) fn end(&self) {
+        self.lasts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}
+
 /// Begins work on the thread that makes requests.
 ///
 /// # Errors
@@ -66,14 +92,16 @@ pub(super) fn begin<T: Send + 'static>(
 }
 
 impl<T> Begun<T> {
-    /// Waits for what comes of it.
+    /// Waits for what comes of it, unless nobody wants it any more.
     ///
     /// # Errors
-    /// When it panicked.
-    pub(super) fn wait(self) -> Result<T, Error> {
-        self.answer
-            .recv()
-            .map_err(|_| Error::connector("a request to an object store ended before its time"))
+    /// When it panicked, or was given up.
+    pub(super) fn wait(self, patience: &Patience) -> Result<T, Error> {
+        let answer = select! {
+            recv(self.answer) -> answer => answer.ok(),
+            recv(patience.ended) -> _ => None,
+        };
+        answer.ok_or_else(|| Error::connector("a request to an object store was given up"))
     }
 }
 
@@ -92,7 +120,10 @@ mod tests {
 
     #[test]
     fn work_is_waited_for_or_given_up() {
-        assert_eq!(begin(async { 7 }).unwrap().wait().unwrap(), 7);
+        let patience = Patience::new();
+        assert_eq!(begin(async { 7 }).unwrap().wait(&patience).unwrap(), 7);
+        patience.end();
+        assert!(begin(pending::<()>()).unwrap().wait(&patience).is_err());
         let kept = Arc::new(());
         let held = Arc::clone(&kept);
         drop(begin(async move {
