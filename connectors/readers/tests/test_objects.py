@@ -291,6 +291,25 @@ def test_who_closes_a_reader_does_not_wait_for_a_store(s3: S3Server, tmp_path: P
             released.set()
 
 
+def test_a_check_is_of_every_object(s3: S3Server, tmp_path: Path) -> None:
+    """Also of those that a sample does not come to."""
+    ranges = Ranges()
+    with Proxy(s3.port, ranges) as proxy:
+        objects = Objects(CLASSES["jsonl"], s3, tmp_path, proxy.port)
+        objects.put_all((f"{number:02d}.jsonl", b'{"id": 1}\n') for number in range(40))
+        reader = objects.reader()
+        config = objects.with_options({"path": objects.url("*.jsonl"), "stream": "data", "sample_rows": 1})
+        try:
+            reader.initialize(config, None, None)
+            assert reader.check().succeeded
+            ranges.is_down = lambda request: b"/39.jsonl" in request
+            failed = reader.check()
+        finally:
+            reader.close()
+    assert not failed.succeeded
+    assert "39.jsonl" in failed.message
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
