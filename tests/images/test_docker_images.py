@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import secrets
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -188,7 +189,8 @@ def test_a_missing_image_is_pulled_once_and_pinned_by_digest(engine: Any, source
 
 
 def test_a_pinned_image_that_was_removed_is_pulled_by_its_digest(engine: Any, source: Make, tiny: Make) -> None:
-    with registry(tiny()) as name:
+    # An image of its own: one that another test left would be there already.
+    with registry(tiny(entrypoint=(f"/{secrets.token_hex(4)}",))) as name:
         pulled = source(name)
         prepare(pulled)
         engine.remove_image(name)

@@ -86,7 +86,7 @@ impl Ahead {
     }
 
     fn ask(&mut self) -> Result<(), Error> {
-        while self.next < self.end && self.asked.len() < AT_A_TIME.min(self.taken + 1) {
+        while self.next < self.end && self.asked.len() < at_a_time(self.taken) {
             let len = size(self.ranges).min(self.end - self.next);
             let range = self.next..self.next + len;
             self.asked.push_back(self.bucket.ask(&self.file, range)?);
@@ -120,6 +120,11 @@ impl Read for Ahead {
     }
 }
 
+/// How many ranges are asked for when so many were taken: of the first ones, which a sample is content with, no more than the next.
+fn at_a_time(taken: usize) -> usize {
+    taken.saturating_sub(1).clamp(1, AT_A_TIME)
+}
+
 /// Bytes of the range with this number.
 fn size(range: usize) -> u64 {
     FIRST
@@ -130,6 +135,12 @@ fn size(range: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_is_asked_for_the_more_was_taken() {
+        let asked: Vec<usize> = (0..7).map(at_a_time).collect();
+        assert_eq!(asked, [1, 1, 1, 2, 3, 4, 4]);
+    }
 
     #[test]
     fn ranges_grow() {
