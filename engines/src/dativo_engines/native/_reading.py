@@ -73,8 +73,9 @@ class NativeReading:
         self._part = part
         self._parts: Parts | None = None
         budget = options.decode.memory_budget_bytes
-        # With several readers, nearly everything that waits does so in their queues.
-        self._queue: ByteQueue[Read] = ByteQueue(budget if options.parallel == 1 else budget // 4)
+        # Nothing is decoded here, so that half of a decoder's share keeps a target busy. With several readers, nearly everything
+        # that waits does so in their queues.
+        self._queue: ByteQueue[Read] = ByteQueue(budget // (2 if options.parallel == 1 else 4))
         self._budget = budget - budget // 4
         self._thread = ReaderThread(self._read, self._queue, self.log)
         self._coverage = Coverage(self._saved)
