@@ -106,8 +106,13 @@ impl Source {
     /// Finds the files of a stream.
     ///
     /// # Errors
-    /// When there are none, or they cannot be listed.
-    pub fn find(name: &str, paths: &Paths, places: &mut Places) -> Result<Self, Error> {
+    /// When there is no path or no file, or they cannot be listed.
+    pub fn find(name: &str, paths: Option<&Paths>, places: &mut Places) -> Result<Self, Error> {
+        let Some(paths) = paths else {
+            return Err(
+                Error::config(format!("stream `{name}` has no `path`")).with_fact("stream", name)
+            );
+        };
         let mut files: Vec<(Place, Entry)> = Vec::new();
         let mut known = HashSet::new();
         for path in paths.iter() {

@@ -1,13 +1,15 @@
-"""A PostgreSQL server, with a database of its own for each test; an S3 server; readers of files, in both of their forms."""
+"""A PostgreSQL server, with a database of its own for each test; an S3 server; projects; readers of files, in both forms."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.project import Project
 from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.seaweedfs import S3Server, seaweedfs
 
@@ -39,3 +41,13 @@ def database(postgres: PostgresServer) -> Database:
 def way(request: pytest.FixtureRequest) -> Mapping[str, type[Any]]:
     """The readers of files, as classes of this process and as programs."""
     return CLASSES if request.param == "class" else PROGRAMS
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture(params=["csv", "jsonl", "parquet"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

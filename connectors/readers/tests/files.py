@@ -35,6 +35,8 @@ CLASSES: Mapping[str, type[Any]] = {
     "parquet": dativo_readers.Parquet,
 }
 PROGRAMS: Mapping[str, type[Any]] = {"csv": CsvProgram, "jsonl": JsonLinesProgram, "parquet": ParquetProgram}
+WAYS: Mapping[str, dict[str, Any]] = {"recipe": {}, "program": {"engine": "program"}}
+"""Of a job's `source`: how it runs a reader."""
 
 
 @dataclass

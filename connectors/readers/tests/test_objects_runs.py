@@ -20,11 +20,10 @@ from tests.project import DATIVO, Project
 from tests.servers.proxy import Proxy
 from tests.servers.seaweedfs import S3Server
 
-from .files import CLASSES
+from .files import CLASSES, WAYS
 from .objects import Objects, Ranges
 
 PAGE = Path(__file__).parents[3] / "docs" / "readers.md"
-WAYS: dict[str, dict[str, Any]] = {"recipe": {}, "program": {"engine": "program"}}
 
 
 def orders(kind: str, ids: range) -> bytes:
@@ -36,16 +35,6 @@ def orders(kind: str, ids: range) -> bytes:
     pq.write_table(pa.table({"id": ids, "amount": [number / 4 for number in ids]}), sink, row_group_size=1000)
     data: bytes = sink.getvalue().to_pybytes()
     return data
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
-
-@pytest.fixture(params=["csv", "jsonl", "parquet"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def source(kind: str, objects: Objects, **more: Any) -> dict[str, Any]:

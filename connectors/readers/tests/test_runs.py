@@ -15,7 +15,7 @@ import pytest
 
 from tests.project import Project
 
-WAYS: dict[str, dict[str, Any]] = {"recipe": {}, "program": {"engine": "program"}}
+from .files import WAYS
 
 
 def orders(kind: str, path: Path, ids: Sequence[int]) -> None:
@@ -26,16 +26,6 @@ def orders(kind: str, path: Path, ids: Sequence[int]) -> None:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
         pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1000)
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
-
-@pytest.fixture(params=["csv", "jsonl", "parquet"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -314,7 +314,6 @@ impl Airbyte {
         Ok(())
     }
 
-    /// Verifies a state's count, and merges it. It goes out when its run does, or a later one in its place.
     /// The end of a stream comes behind its rows.
     fn ended(
         &self,
@@ -330,6 +329,7 @@ impl Airbyte {
         })
     }
 
+    /// Verifies a state's count, and merges it. It goes out when its run does, or a later one in its place.
     fn note_state(&mut self, core: &Core, line: Line<'_>, run: &mut Run) -> Result<(), Halt> {
         let state = parse_state(line.bytes).map_err(|error| core.broken(error, line.bytes))?;
         let (count, mut scope) = match &state.body {

@@ -35,13 +35,8 @@ impl Stream {
         own: StreamConfig,
         places: &mut Places,
     ) -> Result<Self, Error> {
-        let Some(paths) = own.path.clone() else {
-            return Err(
-                Error::config(format!("stream `{name}` has no `path`")).with_fact("stream", name)
-            );
-        };
+        let source = Source::find(name, own.path.as_ref(), places)?;
         let own = config.completed(own);
-        let source = Source::find(name, &paths, places)?;
         Ok(Self {
             source,
             config: own,

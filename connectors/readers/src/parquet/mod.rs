@@ -195,11 +195,7 @@ impl Reader for ParquetReader {
         )?;
         let mut places = Places::new(config.storage_options.clone());
         let found = named.into_iter().map(|(name, own)| {
-            let Some(paths) = &own.path else {
-                return Err(Error::config(format!("stream `{name}` has no `path`"))
-                    .with_fact("stream", name.as_str()));
-            };
-            let source = Source::find(&name, paths, &mut places)?;
+            let source = Source::find(&name, own.path.as_ref(), &mut places)?;
             let primary_key = own.primary_key.or_else(|| config.primary_key.clone());
             Ok((
                 source,

@@ -23,7 +23,7 @@ ON_STDIN = ("--partition", "-")
 class PartsReading(AirbyteReading):
     """What a program of Dativo's SDK says of the parts that it is asked for; used by one thread at a time.
 
-    It starts once, which for a program in Python takes as long as reading some ten thousand rows.
+    It starts once for all of them.
 
     Args:
         config, catalog, state: What each part is read with.
