@@ -5,6 +5,7 @@
 //! same rows took about twice the user time, and were not decoded then (`docs/postgres-source.md`).
 
 use std::io::{self, Read, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -20,6 +21,11 @@ use super::socket::Socket;
 
 /// Read from the socket at a time; a row that is longer makes the buffer grow for as long as it is needed.
 const BUFFER: usize = 256 * 1024;
+/// A read of a COPY that brought less is followed by a pause. The server sends 8 KiB at a time, and to wake us for each of them
+/// costs it more than to copy them (`docs/postgres-source.md`).
+const ENOUGH: usize = 64 * 1024;
+/// Shorter than it takes to fill what the kernel keeps for us.
+const PAUSE: Duration = Duration::from_micros(200);
 /// Longest message that is no row. Those of errors and catalogs are short.
 const LONGEST_ANSWER: usize = 64 << 20;
 
@@ -364,6 +370,9 @@ impl Connection {
                 }
                 needed += len;
             }
+            if self.state == State::Copying && self.buffer.brought < ENOUGH {
+                thread::sleep(PAUSE);
+            }
             self.buffer
                 .fill(&mut self.socket, needed)
                 .map_err(|error| self.lost(&error))?;
@@ -402,6 +411,8 @@ struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// By the last read.
+    brought: usize,
 }
 
 impl Buffer {
@@ -424,6 +435,7 @@ impl Buffer {
             match socket.read(&mut self.bytes[self.end..]) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(len) => {
+                    self.brought = len;
                     self.end += len;
                     return Ok(());
                 }
