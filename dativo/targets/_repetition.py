@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from dativo import _compute as pc
-
 SAMPLE_ROWS = 4096
-FEW_ROWS = 256
-"""So few are counted as Python values, sooner than pyarrow's compute functions are imported."""
 
 
 def repeats(array: pa.Array) -> bool:
-    """Whether the first values are, on average, there four times or more; never for nested types."""
+    """Whether the first values are, on average, there four times or more; never for nested types.
+
+    They are counted as Python values: so few take a quarter of a millisecond, and pyarrow's compute functions take twenty to be
+    imported.
+    """
     sample = array.slice(0, SAMPLE_ROWS)
     if pa.types.is_nested(sample.type):
         return False
     values = len(sample) - sample.null_count
-    if len(sample) <= FEW_ROWS:
-        # Times as numbers: Python has no year 10,000.
-        width = sample.type.bit_width if pa.types.is_temporal(sample.type) else 0
-        numbers = sample.view(pa.int64() if width == 64 else pa.int32()) if width else sample
-        return bool(len({value for value in numbers.to_pylist() if value is not None}) * 4 <= values)
-    return bool(pc.count_distinct(sample, mode="only_valid").as_py() * 4 <= values)
+    return bool(len({value for value in _plain(sample).to_pylist() if value is not None}) * 4 <= values)
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """As values that Python makes quickly; times as numbers also because Python has no year 10,000."""
+    if pa.types.is_temporal(array.type) and not pa.types.is_interval(array.type):
+        return array.view(pa.int64() if array.type.bit_width == 64 else pa.int32())
+    if pa.types.is_decimal(array.type):
+        return array.view(pa.binary(array.type.byte_width))
+    return array

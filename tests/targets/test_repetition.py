@@ -1,14 +1,22 @@
-"""Whether values come again is said the same of few rows, which are counted as Python values, and of many."""
+"""Whether values of a column come again, of few rows and of more than are looked at."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 import pytest
 
-from dativo.targets._repetition import FEW_ROWS, repeats
+from dativo.targets._repetition import SAMPLE_ROWS, repeats
 
 NUMBERS = pa.int64()
-KINDS = [pa.int64(), pa.timestamp("us", "UTC"), pa.time64("us"), pa.float64(), pa.utf8(), pa.decimal128(21, 2)]
+KINDS = [
+    pa.int64(),
+    pa.timestamp("us", "UTC"),
+    pa.time64("us"),
+    pa.float64(),
+    pa.utf8(),
+    pa.decimal128(21, 2),
+    pa.decimal256(50, 2),
+]
 
 
 def column(kind: pa.DataType, values: list[int | None]) -> pa.Array:
@@ -16,7 +24,7 @@ def column(kind: pa.DataType, values: list[int | None]) -> pa.Array:
     return array.view(kind) if pa.types.is_temporal(kind) else array.cast(kind)
 
 
-@pytest.mark.parametrize("rows", [FEW_ROWS, FEW_ROWS + 1])
+@pytest.mark.parametrize("rows", [200, SAMPLE_ROWS - 4])
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_values_that_come_four_times_or_more_repeat(kind: pa.DataType, rows: int) -> None:
     # As times, the numbers are in years that Python does not have.
@@ -26,10 +34,14 @@ def test_values_that_come_four_times_or_more_repeat(kind: pa.DataType, rows: int
     assert not repeats(column(kind, [first + n // 3 for n in range(rows)]))
 
 
-@pytest.mark.parametrize("rows", [8, FEW_ROWS + 1])
+@pytest.mark.parametrize("rows", [8, SAMPLE_ROWS + 1])
 def test_days_repeat_too(rows: int) -> None:
     assert repeats(pa.array([n % 2 for n in range(rows)], pa.int32()).view(pa.date32()))
 
 
 def test_nested_values_are_not_looked_at() -> None:
     assert not repeats(pa.array([[1]] * 8))
+
+
+def test_intervals_are_no_numbers() -> None:
+    assert repeats(pa.array([(1, 2, 3)] * 8, pa.month_day_nano_interval()))
