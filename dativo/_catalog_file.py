@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from dativo_engines import ReplicationMethod, Selection
-from dativo_protocols import Catalog, StreamId
+from dativo_protocols import Catalog, StreamId, frozen
 from dativo_protocols.errors import ConfigError, ConnectorError
 
 __all__ = ["CatalogFile", "read_catalog"]
@@ -18,7 +18,7 @@ __all__ = ["CatalogFile", "read_catalog"]
 METHODS: Mapping[str, ReplicationMethod] = {"full_refresh": "FULL_TABLE", "incremental": "INCREMENTAL"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CatalogFile:
     """A catalog that was read.
 

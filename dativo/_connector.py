@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dativo_engines import Connector, ContainerOptions, SandboxOptions
 from dativo_engines.references import is_reference, parse_reference
+from dativo_protocols import frozen
 from dativo_protocols.errors import ConfigError
 
 from dativo._document import Document, close_matches
@@ -30,7 +31,7 @@ IN_PROCESS = ("native", "adbc")
 """Engines whose readers may be read in this process."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedConnector:
     """A connector that was found.
 

@@ -9,11 +9,12 @@ import resource
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import ConfigError, DativoError
 
 __all__ = ["Finding", "examine"]
@@ -26,7 +27,7 @@ LEAST_FREE_BYTES = 256 << 20
 LEAST_OPEN_FILES = 256
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One thing that was looked at.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from dativo_protocols import frozen
 
 __all__ = ["Setting", "required_settings", "secret_settings", "settings", "skeleton", "variants"]
 
@@ -14,7 +15,7 @@ MOST_CHOICES = 20
 DEEPEST = 6
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setting:
     """One value of a configuration.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import ConnectorError, DativoError
 
 from dativo._hub_settings import required_settings, secret_settings, settings
@@ -20,7 +20,7 @@ STEPS = ("install", "spec", "check", "discover", "read")
 MOST_STREAMS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """What came of a question.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from dativo_engines import Isolation
+from dativo_protocols import frozen
 from dativo_protocols.errors import ConfigError
 from dativo_sdk import DeleteMode, JobKey, WriteMode
 from pydantic import BeforeValidator, Field, field_validator
@@ -255,7 +256,7 @@ class Job(Model):
         return "null" if value is None else value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedJob:
     """A job after precedence: recipe, then tenant, then job, then command line.
 

@@ -15,10 +15,10 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import StateError
 from dativo_sdk import JobKey
 
@@ -29,7 +29,7 @@ Keys: TypeAlias = tuple[str, ...]
 MISSING = object()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptKeys:
     """What is kept, without a value.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 from dativo_engines import EngineOptions
-from dativo_protocols import Schema, StreamId
+from dativo_protocols import Schema, StreamId, frozen
 from dativo_protocols.errors import ConfigError, ContractError
 from dativo_sdk import ConfiguredStream, Inspecting, Inspection, TableInfo, Versioning
 
@@ -38,7 +38,7 @@ __all__ = ["Plan", "StreamPlan", "plan"]
 Log = Callable[[str, str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamPlan:
     """What a run would do with one stream.
 
@@ -81,7 +81,7 @@ class StreamPlan:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What a run would do.
 
@@ -145,7 +145,7 @@ def plan(job: ResolvedJob, *, log: Log = lambda level, line: None, cache_dir: st
     return Plan(key.job, key.tenant, job.job.target.connector, inspection.state, read.catalog is not None, tuple(streams))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Inspected:
     """As much of a writer as a contract asks for."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal, TypeAlias
+
+from dativo_protocols import frozen
 
 __all__ = ["Phase", "Progress", "ProgressSnapshot", "StreamProgress"]
 
@@ -15,7 +17,7 @@ Phase: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamProgress:
     """One stream so far.
 
@@ -46,7 +48,7 @@ class StreamProgress:
         return min((self.rows + self.rejects) / self.estimate, 0.99) if self.estimate else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProgressSnapshot:
     """A consistent view at one moment.
 

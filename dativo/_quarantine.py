@@ -7,13 +7,12 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from dativo_protocols import AirbyteDecoder, Message, SingerDecoder, StreamId
+from dativo_protocols import AirbyteDecoder, Message, SingerDecoder, StreamId, frozen
 from dativo_protocols.errors import ConfigError, DativoError
 from dativo_sdk import Replaying, WriteCatalog, Writer
 
@@ -33,7 +32,7 @@ BYTES_AT_A_TIME = 32 << 20
 """Rows are loaded in commits of so many, or of so many bytes: those of one are in memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RejectedRow:
     """A row in quarantine.
 
@@ -54,7 +53,7 @@ class RejectedRow:
     record: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mended:
     """A record to load in the place of a rejected one, its bytes exactly as the person wrote them."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import DativoError
 
 __all__ = ["AttemptReport", "ChangeReport", "Report", "RunStatus", "StreamReport"]
@@ -13,7 +14,7 @@ __all__ = ["AttemptReport", "ChangeReport", "Report", "RunStatus", "StreamReport
 RunStatus: TypeAlias = Literal["running", "succeeded", "failed", "interrupted", "crashed"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChangeReport:
     """A schema change that this run committed; `kind` is `table` (created), `column` (added) or `type` (widened)."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 
 from dativo_engines import ReadCatalog, ReplicationMethod, Selection
-from dativo_protocols import Catalog, CatalogStream, StreamId
+from dativo_protocols import Catalog, CatalogStream, StreamId, frozen
 
 from dativo._document import Document, close_matches
 from dativo._job import StreamConfig
@@ -43,7 +43,7 @@ class StreamRules:
         return [name for name in self.streams or () if not any(character in name for character in "*?[")]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadPlan:
     """What is asked of the engine.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dativo_engines import DecodeOptions, Engine, EngineOptions, Isolation, Selection, is_reference
-from dativo_protocols import Catalog, ConnectionStatus, Spec, StreamId
+from dativo_protocols import Catalog, ConnectionStatus, Spec, StreamId, frozen
 from dativo_protocols.errors import ConfigError
 
 from dativo._catalog_file import read_catalog
@@ -126,7 +126,7 @@ def source(
     return Source(_Setting(found, asked, own_config, options, types or {}, folder, _state(state), kept))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Setting:
     connector: ResolvedConnector
     source: SourceConfig

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
-from dativo_protocols import encode_json_lines
+from dativo_protocols import encode_json_lines, frozen
 
 from dativo import _compute as pc
 from dativo._evolution import json_field
@@ -16,7 +15,7 @@ from dativo._names import CHANGES, EXTRA, OWN_COLUMNS
 __all__ = ["Split", "noted", "split"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Split:
     """What became of a batch.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
-from dativo_protocols import Schema, StreamId
+from dativo_protocols import Schema, StreamId, frozen
 from dativo_protocols.errors import ConfigError
 from dativo_sdk import ConfiguredStream, WriteMode
 
@@ -17,7 +17,7 @@ DELETE_MARKS = ("_ab_cdc_deleted_at", "_sdc_deleted_at", "_deleted")
 """Properties by which sources mark deleted rows, unless the job names another."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WriteRules:
     """A job's rules for one run.
 

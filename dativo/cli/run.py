@@ -74,6 +74,9 @@ def run(
     JOB is a job's file, or its name in `jobs/`. Stopped or killed at any moment, the next run goes on where the last commit
     was: no row is lost or doubled.
     """
+    from dativo._ahead import load_libraries
+
+    load_libraries()
     from dativo._job import load_job
 
     if state_file and full_refresh:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from dativo_protocols import frozen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +23,7 @@ ContractMode: TypeAlias = Literal["evolve", "freeze", "discard_value", "quaranti
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowRule:
     """Something that each value of a column must be.
 
@@ -34,7 +36,7 @@ class RowRule:
     broken: Callable[[Any], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ColumnTerms:
     """A column's part of a contract.
 
@@ -50,7 +52,7 @@ class ColumnTerms:
     accepts: Callable[[pa.DataType], bool] = lambda kind: False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TableRule:
     """Something that all rows of a run together must be.
 
@@ -73,7 +75,7 @@ class TableRule:
     only_warns: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamTerms:
     """A stream's part of a contract file.
 

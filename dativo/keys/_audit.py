@@ -9,16 +9,17 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import TargetError
 
 LOGGER = logging.getLogger("dativo.keys.audit")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyUse:
     """One use of a key. Never key material, never values of rows.
 

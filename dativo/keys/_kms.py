@@ -6,13 +6,14 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import TargetError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wrapped:
     """A key as a KMS wrapped it; nothing in it is secret.
 

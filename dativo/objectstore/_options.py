@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import ConfigError
 
 Service = Literal["s3", "gs", "az"]
@@ -72,7 +73,7 @@ OPTIONS: Mapping[Service, Mapping[str, tuple[str, type]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """A folder in a bucket or container, and how to reach it.
 

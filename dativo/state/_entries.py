@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+from dativo_protocols import frozen
 
 from dativo._report import RunStatus
 
@@ -19,7 +21,7 @@ class Keep(NamedTuple):
     runs: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptState:
     """One entry of a job's history as a backend keeps it.
 
@@ -39,7 +41,7 @@ class KeptState:
     applied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateEntry:
     """One state of a job's history.
 
@@ -70,7 +72,7 @@ class StateEntry:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunEntry:
     """One run of a job; `status` is `crashed` where its process ended without saying how.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from typing import Any
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import StateError
 from dativo_sdk import JobKey
 
@@ -37,7 +38,7 @@ def _process_names() -> str:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Holder:
     """The run that has a lease: which it is, and which process.
 
@@ -67,7 +68,7 @@ class Holder:
         return not is_alive(self.host, self.pid, self.pid_start)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lease:
     """A lease as it was when it was read.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import ConfigError
 
 from dativo._environment import secret_values
@@ -21,7 +22,7 @@ PROJECT_FILE = "dativo.yaml"
 LEASE_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Location:
     """A store's URL with its options.
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from dativo_protocols import StreamId
+from dativo_protocols import StreamId, frozen
 from dativo_sdk import JobKey
 
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataFile:
     """A finished file.
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import ConfigError
 
 from dativo.targets._place import open_store
 from dativo.targets._store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileOption:
     """A configuration key: its default, and what it may be: one of the choices, a number from `least` on, yes or no, or text."""
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
+from dativo_protocols import frozen
 from dativo_protocols.errors import DativoError, TargetError
 
 from dativo._faults import fault_point
@@ -64,7 +65,7 @@ class Opener(Protocol):
     def __call__(self, stream: pa.NativeFile, schema: pa.Schema, batches: list[pa.RecordBatch]) -> OpenFile: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FilePlan:
     """What the files are like.
 

@@ -21,19 +21,35 @@ def test_heavy_imports_are_left_until_needed(argument):
     assert imported.isdisjoint(HEAVY)
 
 
+def imported_by(project, *arguments):
+    """Modules that the program has imported by its end."""
+    command = [sys.executable, "-X", "importtime", "-m", "dativo", *arguments]
+    ran = subprocess.run(
+        command, cwd=project.folder, env=project.environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    return {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+
+
 def test_a_run_loads_nothing_that_it_does_not_use(project, tap):
     source = "{connector: 'singer:./tap.py', config: {streams: {people: 0}}}"
     target = "{connector: duckdb, config: {path: small.duckdb}}"
     project.write("jobs/small.yaml", f"name: small\nsource: {source}\ntarget: {target}\n")
-    command = [sys.executable, "-X", "importtime", "-m", "dativo", "run", "small"]
 
-    ran = subprocess.run(
-        command, cwd=project.folder, env=project.environment, capture_output=True, text=True, check=True, timeout=60
-    )
+    imported = imported_by(project, "run", "small")
 
-    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
     assert {"pyarrow", "duckdb"} <= imported
     assert imported.isdisjoint({"pyarrow.compute", "pyarrow.dataset", "tenacity", "docker", "jsonschema"})
+
+
+def test_a_built_in_reader_and_parquet_load_less_still(project):
+    (project.folder / "many.csv").write_text("id,name\n" + "".join(f"{n},name {n}\n" for n in range(5_000)))
+    source, target = "{connector: csv, config: {path: many.csv}}", "{connector: parquet, config: {path: out}}"
+    project.write("jobs/small.yaml", f"name: small\nsource: {source}\ntarget: {target}\n")
+
+    imported = imported_by(project, "run", "small")
+
+    assert {"dativo_readers._readers", "pyarrow.parquet"} <= imported
+    assert imported.isdisjoint({"pyarrow.compute", "dativo_sdk.manifest", "tomllib", "email.parser", "subprocess", "asyncio"})
 
 
 def test_version(project):

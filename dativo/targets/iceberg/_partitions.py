@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from dativo_protocols import frozen
 from dativo_protocols.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _PLAIN = ("identity", "year", "month", "day", "hour")
 _NUMBERED = ("bucket", "truncate")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartitionRule:
     """One part of a partition spec.
 

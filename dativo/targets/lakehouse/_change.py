@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from dativo_protocols import StreamId
+from dativo_protocols import StreamId, frozen
 from dativo_sdk import ConfiguredStream
 
 from dativo._evolution import evolve
@@ -18,7 +17,7 @@ from dativo.targets.lakehouse._format import DataFile
 __all__ = ["Activation", "Source", "TableChange", "pack_change", "unpack_change"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A file of rows as they came, in logical types but stored as the format holds them.
 
@@ -30,7 +29,7 @@ class Source:
     stage: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Activation:
     """Of the rows that are there and the first `before` new ones, those whose `_dativo_version` is another are obsolete."""
 
@@ -38,7 +37,7 @@ class Activation:
     before: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TableChange:
     """One table's part of a commit.
 

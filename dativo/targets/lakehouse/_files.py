@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dativo_protocols import frozen
 from dativo_protocols.errors import ContractError, TargetError
 
 from dativo._exact_text import is_json
@@ -26,7 +27,7 @@ _LEVEL = 1
 _NAME = re.compile(r"([0-9a-f]{16})-(\d{8,})-(h|\d{8,})-(\d{6,})\.parquet")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileName:
     """How files say whose they are, so that those that no commit named can be told from others.
 

@@ -8,11 +8,12 @@ unique.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dativo_protocols import frozen
 
 from dativo.targets.lakehouse._storage import Input, Output, Storage
 
@@ -31,7 +32,7 @@ class Mark(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataFile:
     """A finished Parquet file.
 
@@ -52,7 +53,7 @@ class DataFile:
     ranges: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """A table as it was loaded.
 
@@ -81,7 +82,7 @@ class Snapshot:
         return sum(file.rows for file in self.files)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TableCommit:
     """One atomic change to one table.
 

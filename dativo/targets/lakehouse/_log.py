@@ -13,9 +13,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from dativo_protocols import frozen
 from dativo_protocols.errors import TargetError
 from dativo_sdk import JobKey
 
@@ -31,7 +32,7 @@ KEPT = 200
 _NAME = re.compile(r"(\d{20})\.json")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """One record.
 

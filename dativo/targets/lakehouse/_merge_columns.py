@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pyarrow as pa
+from dativo_protocols import frozen
 from dativo_sdk import ConfiguredStream
 
 from dativo._names import DELETED_AT, EXTRA, OWN_COLUMNS, VALID_TO, VERSION
@@ -12,7 +11,7 @@ from dativo._names import DELETED_AT, EXTRA, OWN_COLUMNS, VALID_TO, VERSION
 __all__ = ["Columns"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Columns:
     """Which of a table's columns the merge looks at.
 

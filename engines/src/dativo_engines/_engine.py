@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from dativo_protocols import Catalog, ConnectionStatus, Message, Spec, StreamId
+from dativo_protocols import Catalog, ConnectionStatus, Message, Spec, StreamId, frozen
 from dativo_sdk import ReadCatalog, ReplicationMethod, Selection
 
 from dativo_engines._sandbox_options import SandboxOptions
@@ -32,7 +32,7 @@ Isolation = Literal["in_process", "process", "sandbox"]
 """Where a native reader runs: in this process, in one of its own, or in one that sees only what it declares."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connector:
     """Which program to run: an executable, a package's program, an image, a manifest, or a reader that engines run themselves.
 
@@ -68,7 +68,7 @@ class Connector:
     isolation: Isolation | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContainerOptions:
     """The limits of a container or sandbox.
 
@@ -91,7 +91,7 @@ class ContainerOptions:
     tmp_bytes: int = 512 * 1024**2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DecodeOptions:
     """How records become Arrow cells; see `docs/types.md`.
 
@@ -118,7 +118,7 @@ class DecodeOptions:
     threads: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EngineOptions:
     """What the host decides for one run of a connector.
 

@@ -7,9 +7,10 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, TypeVar
+
+from dativo_protocols import frozen
 
 from dativo_engines._redaction import Redactor
 
@@ -23,7 +24,7 @@ _LEVEL = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exit:
     """How a process ended.
 

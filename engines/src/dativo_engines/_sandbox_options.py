@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from dativo_protocols import frozen
 
 Level = Literal["process", "landlock", "namespaces", "strict"]
 # From the weakest.
 LEVELS: tuple[Level, ...] = ("process", "landlock", "namespaces", "strict")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SandboxFile:
     """A file or folder that a plugin may use.
 
@@ -24,7 +25,7 @@ class SandboxFile:
     writable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SandboxOptions:
     """The sandbox of a plugin: what is not named here, it does not get.
 

@@ -21,11 +21,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dativo_protocols import ConfigError
+from dativo_protocols import ConfigError, frozen
 
 from dativo_engines._cache import CacheFolders, InUse
 from dativo_engines._installer import Installer, install
@@ -39,7 +39,7 @@ _NEEDS_PKG_RESOURCES = re.compile(rb"^\s*(?:import|from)\s+pkg_resources\b", re.
 SETUPTOOLS = "setuptools<81"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnvironmentInfo:
     """What is known of an environment.
 

@@ -1,5 +1,6 @@
 //! Signatures and conversions only: the Python face of `dativo-stream` and `dativo-codec`.
 
+mod ahead;
 mod allocator;
 mod arrow;
 mod canonical;
@@ -25,6 +26,8 @@ mod _codec {
         Ok(())
     }
 
+    #[pymodule_export]
+    use crate::ahead::load_ahead;
     #[pymodule_export]
     use crate::arrow::{ArrowBatch, ArrowSchema};
     #[pymodule_export]

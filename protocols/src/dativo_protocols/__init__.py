@@ -12,9 +12,11 @@ from dativo_protocols._codec import (
     encode_arrow_frame,
     encode_arrow_schema,
     encode_json_lines,
+    load_ahead,
     split_states,
     write_arrow_frame,
 )
+from dativo_protocols._frozen import frozen
 from dativo_protocols._messages import (
     ArrowArrayExportable,
     ArrowSchemaExportable,
@@ -86,6 +88,8 @@ __all__ = [
     "encode_arrow_frame",
     "encode_arrow_schema",
     "encode_json_lines",
+    "frozen",
+    "load_ahead",
     "split_states",
     "write_arrow_frame",
 ]

@@ -21,6 +21,7 @@ __all__ = [
     "encode_arrow_frame",
     "encode_arrow_schema",
     "encode_json_lines",
+    "load_ahead",
     "split_states",
     "write_arrow_frame",
 ]
@@ -400,4 +401,10 @@ def canonical_schema(
 def arrow_json_schema(schema: ArrowSchemaExportable) -> dict[str, Any]:
     """A JSON Schema for rows of an Arrow schema, as Airbyte catalogs have it; the decoders make the same columns of it,
     as near as JSON Schema can say them. What has no JSON form has a schema that allows everything.
+    """
+
+def load_ahead(libraries: Sequence[str | PathLike[str]]) -> None:
+    """Begins to load shared libraries, in their order, on a thread that does not hold the GIL.
+
+    An import of one that is not there yet waits for it; one that cannot be loaded fails when it is imported.
     """

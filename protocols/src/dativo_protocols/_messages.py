@@ -6,8 +6,10 @@ Messages are made per batch, never per record. `Batch.data` and `Schema.data` ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from dativo_protocols._frozen import frozen
 
 __all__ = [
     "ArrowArrayExportable",
@@ -55,7 +57,7 @@ class ArrowSchemaExportable(Protocol):
     def __arrow_c_schema__(self) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spec:
     """What a connector can be configured with.
 
@@ -68,7 +70,7 @@ class Spec:
     raw: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConnectionStatus:
     """Whether a configuration works."""
 
@@ -76,7 +78,7 @@ class ConnectionStatus:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CatalogStream:
     """One stream a connector offers.
 
@@ -99,7 +101,7 @@ class CatalogStream:
     data: ArrowSchemaExportable | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Catalog:
     """The streams a connector offers, in its own order."""
 
@@ -107,7 +109,7 @@ class Catalog:
     raw: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Schema:
     """A stream was announced, or its schema changed. Comes before the batches it describes.
 
@@ -127,7 +129,7 @@ class Schema:
     cursor: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Batch:
     """Rows of one stream, in the order the connector sent them.
 
@@ -143,7 +145,7 @@ class Batch:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rejects:
     """Rows that went to quarantine instead of a batch.
 
@@ -159,7 +161,7 @@ class Rejects:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """A barrier: covers all rows that came before it, and none that come after.
 
@@ -173,7 +175,7 @@ class State:
     stream: StreamId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Version:
     """ACTIVATE_VERSION: rows of older versions of the stream are obsolete."""
 
@@ -181,7 +183,7 @@ class Version:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchFiles:
     """BATCH: rows of a stream in files, in order, to be removed once they are durable.
 
@@ -199,7 +201,7 @@ class BatchFiles:
     decoded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Log:
     """A log line: an unknown message, or noise on stdout (without its secrets only after the engine masked it)."""
 
@@ -207,7 +209,7 @@ class Log:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TraceError:
     """The connector says that it, or one of its streams, has failed.
 
@@ -227,7 +229,7 @@ class TraceError:
     stream: StreamId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Estimate:
     """How much the connector thinks it will send in this run.
 
@@ -244,7 +246,7 @@ class Estimate:
     kind: Literal["STREAM", "SYNC"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamStatus:
     """How far the connector is with a stream.
 
@@ -258,7 +260,7 @@ class StreamStatus:
     rate_limited_until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Control:
     """The connector has changed its configuration, and needs the new one the next time it is started.
 

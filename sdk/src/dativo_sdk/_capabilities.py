@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal, TypeAlias
+
+from dativo_protocols import frozen
 
 from dativo_sdk._api_version import is_known_to
 from dativo_sdk._reader import Checkable, Estimating, Partitionable
@@ -23,7 +25,7 @@ _WRITER_POWERS: dict[str, type] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Capabilities:
     """What a plugin can do.
 

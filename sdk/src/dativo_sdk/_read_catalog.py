@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from dativo_protocols import Catalog, StreamId
+from dativo_protocols import Catalog, StreamId, frozen
 
 ReplicationMethod: TypeAlias = Literal["FULL_TABLE", "INCREMENTAL", "LOG_BASED"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selection:
     """What to read of one stream.
 
@@ -26,7 +25,7 @@ class Selection:
     replication_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadCatalog:
     """The discovered streams and which of them to read.
 

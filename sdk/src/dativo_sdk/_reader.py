@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from dativo_protocols import Batch, Catalog, ConnectionStatus, Estimate, Rejects, State
+from dativo_protocols import Batch, Catalog, ConnectionStatus, Estimate, Rejects, State, frozen
 
 from dativo_sdk._read_catalog import ReadCatalog
 from dativo_sdk._saved_state import SavedState
@@ -78,7 +77,7 @@ class Checkable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Partition:
     """A part of what is to be read.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
-from dativo_protocols import ConfigError, State, StreamId
+from dativo_protocols import ConfigError, State, StreamId, frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SavedState:
     """The newest state of each stream, and the one shared by all; each with exactly the bytes that the reader gave.
 

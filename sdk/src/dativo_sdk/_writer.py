@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from dativo_protocols import ArrowArrayExportable, ArrowSchemaExportable, Batch, Rejects, StreamId
+from dativo_protocols import ArrowArrayExportable, ArrowSchemaExportable, Batch, Rejects, StreamId, frozen
 
 WriteMode: TypeAlias = Literal["append", "append_dedup", "overwrite", "merge", "scd2"]
 """How rows of a stream get into its table:
@@ -51,7 +51,7 @@ class JobKey(NamedTuple):
         return f"{self.tenant}/{self.job}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConfiguredStream:
     """How one stream is to be written. Names are the source's, not the table's.
 
@@ -84,7 +84,7 @@ class WriteCatalog:
     streams: dict[StreamId, ConfiguredStream] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SchemaChange:
     """One change that a commit made to a table.
 
@@ -100,7 +100,7 @@ class SchemaChange:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Receipt:
     """What one commit made durable.
 
@@ -197,7 +197,7 @@ class Naming(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TableInfo:
     """A stream's table as it is.
 
@@ -214,7 +214,7 @@ class TableInfo:
     rows: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inspection:
     """What a target holds for a job.
 

@@ -6,10 +6,9 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dativo_protocols import ConfigError, ConnectorError
+from dativo_protocols import ConfigError, ConnectorError, frozen
 
 from dativo_engines.adbc._config import AdbcConfig
 
@@ -23,7 +22,7 @@ TEMPORARY = ("IO", "TIMEOUT", "CANCELLED", "UNKNOWN")
 WRONG = ("INVALID_ARGUMENT", "NOT_FOUND", "UNAUTHENTICATED", "UNAUTHORIZED", "NOT_IMPLEMENTED")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TableName:
     """Where a table is: `namespace` is its database schema, or None for the one that needs no name."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from dativo_protocols import Batch, Catalog, CatalogStream, ConfigError, ContractError, State, StreamId
+from dativo_protocols import Batch, Catalog, CatalogStream, ConfigError, ContractError, State, StreamId, frozen
 from dativo_sdk import API_VERSION, ReadCatalog, SavedState, Selection
 
 from dativo_engines._choices import suggestion
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Stream:
     """A table or a query.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dativo_protocols import ConfigError, Spec
+from dativo_protocols import ConfigError, Spec, frozen
 
 from dativo_engines._engine import Connector
 
@@ -25,7 +25,7 @@ CHECKSUMS_KEY = "__injected_components_py_checksums"
 COMPONENTS_FILE = "components.py"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manifest:
     """A manifest that may be run.
 

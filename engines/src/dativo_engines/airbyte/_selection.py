@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from dativo_protocols import CatalogStream, ConfigError, StreamId
+from dativo_protocols import CatalogStream, ConfigError, StreamId, frozen
 
 from dativo_engines._choices import suggestion
 from dativo_engines._engine import ReadCatalog, Selection
@@ -15,7 +14,7 @@ from dativo_engines._engine import ReadCatalog, Selection
 SyncMode = Literal["full_refresh", "incremental"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConfiguredCatalog:
     """A catalog file for `--catalog`.
 

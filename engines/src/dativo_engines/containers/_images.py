@@ -6,11 +6,11 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dativo_protocols import ConfigError, ConnectorError
+from dativo_protocols import ConfigError, ConnectorError, frozen
 
 from dativo_engines.containers._client import requests_to
 from dativo_engines.containers._pins import Pin, PinStore
@@ -23,7 +23,7 @@ _SHELL = re.compile(r"[$`;|&<>*?]")
 _ALSO_RUNS = {("amd64", "386"), ("arm64", "arm")}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Image:
     """An image that is there.
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
-from dativo_protocols import ConfigError
+from dativo_protocols import ConfigError, frozen
 
 from dativo_engines._cache import write_whole
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pin:
     """What is known of an image.
 

@@ -8,8 +8,9 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from dativo_protocols import frozen
 
 LIMIT_BYTES = 1 << 20
 LINKS = 5
@@ -24,7 +25,7 @@ _SKELETON = frozenset(
 _KERNEL = ("proc", "sys", "dev")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UserFacts:
     """Who the image runs as.
 

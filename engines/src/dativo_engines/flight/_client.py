@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dativo_protocols import ConfigError, ConnectorError
+from dativo_protocols import ConfigError, ConnectorError, frozen
 from dativo_sdk.flight.wire import dumped, error_from_json
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class LostError(ConnectorError):
     """The connection is lost, or there was none: another one may bring what this one did not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """A batch and what the server says of it."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dativo_protocols import ConfigError
-from dativo_sdk.host import READERS, WRITERS, entry_points, missing_hint
+from dativo_sdk.host import READERS, WRITERS, entry_points, missing_hint, package_of
 
 from dativo_engines._choices import suggestion
 from dativo_engines._engine import Connector, Isolation
@@ -113,8 +113,7 @@ def is_own(reader: str, group: str = READERS) -> bool:
         return not module.endswith(".py") and module.partition(".")[0] in {name.replace("-", "_") for name in OWN}
     if is_library(reader):
         return False
-    dist = _entry_point(reader, group).dist
-    return dist is not None and dist.name.lower().replace("_", "-") in OWN
+    return package_of(_entry_point(reader, group)) in OWN
 
 
 def _any_entry_point(name: str) -> EntryPoint:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
-from dativo_protocols import Batch, Estimate, Rejects, State
+from dativo_protocols import Batch, Estimate, Rejects, State, frozen
 from dativo_sdk import Estimating, ReadCatalog, Reader, SavedState
 
 from dativo_engines.native._logs import thread_logs
@@ -20,7 +19,7 @@ MAX_ROWS = 65_536
 REJECT_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Read:
     """What came of a reader at once.
 

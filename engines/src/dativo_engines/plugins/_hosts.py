@@ -6,9 +6,8 @@ import contextlib
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from dativo_protocols import ConfigError
+from dativo_protocols import ConfigError, frozen
 
 DEFAULT_PORT = 443
 # `api.example:8443`, `10.0.0.5`, `[2001:db8::5]:5432`; a bare IPv6 address has no port.
@@ -18,7 +17,7 @@ _HOST = re.compile(
 _PLAIN = "127.0.0.1 localhost dativo\n::1 localhost\n"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Host:
     """Where a plugin may connect to.
 

@@ -8,10 +8,9 @@ import functools
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from dativo_protocols import SandboxError
+from dativo_protocols import SandboxError, frozen
 
 from dativo_engines._sandbox_options import LEVELS, Level
 from dativo_engines.sandbox._bubblewrap import find_bubblewrap, probe
@@ -24,7 +23,7 @@ LANDLOCK_CREATE_RULESET_VERSION = 1
 SCOPED = 6
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Means:
     """What this machine has.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dativo_protocols import SandboxError
+from dativo_protocols import SandboxError, frozen
 
 from dativo_engines._redaction import secret_settings
 from dativo_engines._sandbox_options import SandboxFile, SandboxOptions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ALWAYS = (*LOCALE, "PATH", "HOME", "TMPDIR")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Permitted:
     """What a plugin gets.
 

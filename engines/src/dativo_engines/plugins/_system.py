@@ -6,10 +6,9 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from dativo_protocols import ConfigError
+from dativo_protocols import ConfigError, frozen
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What programs need to start, to know the time, and to trust a server; nothing about this machine or its users.
@@ -25,7 +24,7 @@ PACKAGES = ("dativo_sdk", "dativo_protocols")
 RESERVED = ("/", "/proc", "/sys", "/dev", "/dativo")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """Something of this machine that a plugin sees.
 

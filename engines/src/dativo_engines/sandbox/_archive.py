@@ -7,12 +7,11 @@ import json
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from dativo_protocols import ConfigError, SandboxError
+from dativo_protocols import ConfigError, SandboxError, frozen
 
 from dativo_engines.sandbox._blobs import CHUNK_BYTES, Verified, checked, unpacked
 from dativo_engines.sandbox._files import NOT_AN_IMAGE, open_files
@@ -22,7 +21,7 @@ DOCUMENT_BYTES = 16 << 20
 NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layer:
     """One layer.
 
@@ -37,7 +36,7 @@ class Layer:
     content_digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArchivedImage:
     """An image in an archive.
 

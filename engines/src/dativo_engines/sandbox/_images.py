@@ -18,12 +18,12 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from dativo_protocols import ConfigError, ConnectorError
+from dativo_protocols import ConfigError, ConnectorError, frozen
 
 from dativo_engines._cache import CacheFolders, InUse, write_whole
 from dativo_engines.sandbox._archive import Archive, ArchivedImage
@@ -39,7 +39,7 @@ MOUNT_DIRECTORIES = ("proc", "sys", "dev", "tmp", "dativo")
 MOUNT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/hostname")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageInfo:
     """What is known of an unpacked image.
 

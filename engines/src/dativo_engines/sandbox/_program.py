@@ -7,10 +7,9 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from dativo_protocols import ConfigError
+from dativo_protocols import ConfigError, frozen
 
 from dativo_engines.sandbox._root import Root
 
@@ -19,7 +18,7 @@ TMP = "/tmp"
 _SHELL = re.compile(r"[$`;|&<>*?]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageProgram:
     """How an image is started.
 

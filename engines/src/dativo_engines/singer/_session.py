@@ -6,10 +6,9 @@ import os
 import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from dativo_protocols import ConnectorError
+from dativo_protocols import ConnectorError, frozen
 
 from dativo_engines import _session
 from dativo_engines._engine import Connector, EngineOptions
@@ -18,7 +17,7 @@ from dativo_engines._running import Exit, Running
 from dativo_engines.supervisor import Process
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """What a program said until it ended."""
 

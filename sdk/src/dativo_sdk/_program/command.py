@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
+from dativo_protocols import frozen
+
 Action: TypeAlias = Literal["spec", "check", "discover", "read", "partitions", "write", "about", "help", "version"]
 
 USAGE = """\
@@ -30,7 +32,7 @@ class UsageError(Exception):
     """The command line is wrong: exit code 2."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """What is to be done.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import Any
+
+from dativo_protocols import frozen
 
 from dativo_sdk._api_version import API_VERSION
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Described:
     """What the class says of itself.
 

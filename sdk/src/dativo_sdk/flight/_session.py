@@ -6,10 +6,9 @@ import queue
 import secrets
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
-from dativo_protocols import Rejects, State
+from dativo_protocols import Rejects, State, frozen
 
 from dativo_sdk._config import make_config
 from dativo_sdk._read_catalog import ReadCatalog
@@ -20,7 +19,7 @@ WAITING = 2
 MAX_ROWS = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Given:
     """A piece, and the state behind it."""
 
