@@ -110,7 +110,7 @@ class CsvRows:
 
     def partitions(self, count: int, target_bytes: int) -> list[Partition]:
         begin, size = self.file.tell(), os.stat(self.path).st_size
-        number = max(count, math.ceil((size - begin) / target_bytes))
+        number = count * math.ceil((size - begin) / target_bytes / count)
         edges = [begin]
         with open(self.path, "rb") as file:
             for part in range(1, number):

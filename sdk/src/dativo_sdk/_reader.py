@@ -101,7 +101,7 @@ class Partitionable(Protocol):
         were read: what it holds, such as a snapshot, the others may use. Of the readers of the parts no state is asked.
 
         Args:
-            count: How many are read at a time.
+            count: How many are read at a time. Parts of one size that are a multiple of it end at the same time.
             target_bytes: About how large a part should be as Arrow data: one that waits for its turn is kept in memory.
         """
         ...

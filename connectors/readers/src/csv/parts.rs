@@ -60,9 +60,10 @@ pub(super) fn of_stream(
     target: usize,
 ) -> Result<Vec<Partition>, Error> {
     let total: u64 = jobs.iter().map(|job| job.file.size).sum();
-    // A part for each reader at least, unless they are too small to be worth it.
-    let target =
-        (total / count.max(1) as u64 + 1).clamp(LOOK as u64, (target as u64).max(LOOK as u64));
+    // As many for each reader, so that all end at about the same time, unless they are too small to be worth it.
+    let (count, most) = (count.max(1) as u64, (target as u64).max(LOOK as u64));
+    let each = total.div_ceil(count.saturating_mul(most)).max(1);
+    let target = total.div_ceil(count * each).clamp(LOOK as u64, most);
     let mut parts = Vec::new();
     let mut part = Part {
         stream: stream.source.id.name().to_owned(),

@@ -336,9 +336,10 @@ fn cuts(
     if bytes < WORTH_DIVIDING {
         return Ok(Vec::new());
     }
+    // As many for each reader, so that all end at about the same time.
     let wanted = bytes
         .div_ceil(target_bytes.max(1) as u64)
-        .max(count as u64)
+        .next_multiple_of(count.max(1) as u64)
         .min(MOST_PARTS);
     Ok(divide(&pages, wanted))
 }
