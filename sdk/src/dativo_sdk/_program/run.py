@@ -64,8 +64,8 @@ def main_of_target() -> int:
 
 
 def _program(load: Any, arguments: Sequence[str], name: str) -> int:
-    # Rows that wait for their batch stay, as does what imports make: to look through them after every 700 objects, the default, for
-    # what could go costs a reader in Python a twentieth of its time.
+    # Rows that wait for their batch stay, as does what imports make. By default they are looked through for what could go after
+    # every 700 new objects, which takes a reader in Python a twentieth of its time.
     gc.set_threshold(GC_THRESHOLD, 20, 100)
     try:
         command = parse(arguments, os.environ)
