@@ -21,9 +21,9 @@ def test_heavy_imports_are_left_until_needed(argument):
     assert imported.isdisjoint(HEAVY)
 
 
-def imported_by(project, *arguments):
+def imported_by(project, *arguments, program="dativo"):
     """Modules that the program has imported by its end."""
-    command = [sys.executable, "-X", "importtime", "-m", "dativo", *arguments]
+    command = [sys.executable, "-X", "importtime", "-m", program, *arguments]
     ran = subprocess.run(
         command, cwd=project.folder, env=project.environment, capture_output=True, text=True, check=True, timeout=60
     )
@@ -50,6 +50,16 @@ def test_a_built_in_reader_and_parquet_load_less_still(project):
 
     assert {"dativo_readers._readers", "pyarrow.parquet"} <= imported
     assert imported.isdisjoint({"pyarrow.compute", "dativo_sdk.manifest", "tomllib", "email.parser", "subprocess", "asyncio"})
+
+
+def test_a_built_in_reader_as_a_program_loads_next_to_nothing(project):
+    (project.folder / "few.csv").write_text("id\n1\n")
+    project.write("config.json", '{"path": "few.csv"}')
+
+    imported = imported_by(project, "csv", "discover", "--config", "config.json", program="dativo_sdk.program")
+
+    assert "dativo_readers._readers" in imported
+    assert imported.isdisjoint({*HEAVY} - {"dativo_protocols"} | {"importlib.metadata", "zipfile", "email"})
 
 
 def test_version(project):

@@ -6,18 +6,18 @@ use `dativo_sdk.manifest`, what a plugin says without being run; `dativo_sdk.lib
 """
 
 from dativo_sdk._config import config_schema, make_config
-from dativo_sdk._installed import entry_points, package_of
+from dativo_sdk._installed import EntryPoint, entry_points
 from dativo_sdk._plugin import READERS, WRITERS, load_class, missing_hint
 from dativo_sdk._program.said import said
 
 __all__ = [
     "READERS",
     "WRITERS",
+    "EntryPoint",
     "config_schema",
     "entry_points",
     "load_class",
     "make_config",
     "missing_hint",
-    "package_of",
     "said",
 ]

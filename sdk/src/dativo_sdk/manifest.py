@@ -190,17 +190,17 @@ class Manifest(BaseModel):
             hint = f"there are {', '.join(f'`{each}`' for each in known)}" if known else "install the package that has it"
             raise ConfigError(f"there is no {kind} `{name}`", hint=hint)
         if len({each.value for each in found}) > 1:
-            packages = sorted(each.dist.name for each in found if each.dist is not None)
+            packages = sorted(each.package for each in found)
             raise ConfigError(f"several packages have a {kind} `{name}`: {', '.join(packages)}", hint="uninstall all but one")
         entry, distribution = found[0], found[0].dist
-        packed = _packed(distribution, entry.module) if distribution is not None else None
+        packed = _packed(distribution, entry.module)
         if packed is not None:
             return cls.load(packed)
-        about: Mapping[str, Any] = {} if distribution is None else distribution.metadata.json
+        about: Mapping[str, Any] = distribution.metadata.json
         return cls._validated(
             {
                 "name": name,
-                "version": "0" if distribution is None else distribution.version,
+                "version": distribution.version,
                 "kind": kind,
                 "entry": entry.value,
                 "description": about.get("summary", ""),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dativo_protocols import ConfigError
-from dativo_sdk.host import READERS, WRITERS, entry_points, missing_hint, package_of
+from dativo_sdk.host import READERS, WRITERS, EntryPoint, entry_points, missing_hint
 
 from dativo_engines._choices import suggestion
 from dativo_engines._engine import Connector, Isolation
@@ -113,7 +112,7 @@ def is_own(reader: str, group: str = READERS) -> bool:
         return not module.endswith(".py") and module.partition(".")[0] in {name.replace("-", "_") for name in OWN}
     if is_library(reader):
         return False
-    return package_of(_entry_point(reader, group)) in OWN
+    return _entry_point(reader, group).package in OWN
 
 
 def _any_entry_point(name: str) -> EntryPoint:
