@@ -57,6 +57,8 @@ def test_the_tests_of_programs_share_the_crates_of_cargo_test(tmp_path: Path) ->
 
     assert differences(crates(["--package", "source-waves"]), tests) == {}
     assert differences(crates([], tmp_path / "new", edges="normal,build,dev"), tests) == {}
+    wheel = crates(["--features", "python,capi"], tmp_path / "new")
+    assert differences(wheel, crates(RELEASE["wheel of the example"])) == {}
 
 
 def test_other_features_are_seen() -> None:

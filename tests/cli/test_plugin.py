@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -49,15 +50,37 @@ def test_a_writer_s_tests_pass_at_once(tmp_path):
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="there is no cargo")
 @pytest.mark.xdist_group("cargo")
 @pytest.mark.timeout(900)
-def test_a_rust_project_s_tests_pass_at_once(tmp_path):
+def test_a_rust_project_s_tests_pass_at_once_and_its_wheel_reads(tmp_path):
     assert dativo(tmp_path, "source-orders", "--language", "rust").returncode == 0
     project = tmp_path / "source-orders"
-    # What the workspace has built already need not be built again.
+    # What the workspace has built already, with its settings, need not be built again.
     shutil.copy(ROOT / "Cargo.lock", project)
-    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
-    environment = {**os.environ, "CARGO_TARGET_DIR": target, "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target")),
+        "CARGO_PROFILE_DEV_DEBUG": "line-tables-only",
+        "CARGO_PROFILE_RELEASE_DEBUG": "line-tables-only",
+        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "4",
+    }
     tested = subprocess.run(["cargo", "test"], cwd=project, capture_output=True, text=True, env=environment, check=False)
     assert "test result: ok. 2 passed" in tested.stdout, tested.stdout + tested.stderr
+
+    (command,) = re.findall(r"^maturin build.*?(?=  |$)", (project / "README.md").read_text(), re.MULTILINE)
+    packed = subprocess.run([*command.split(), "--out", "."], cwd=project, capture_output=True, text=True, env=environment)
+    assert packed.returncode == 0, packed.stderr
+    (wheel,) = project.glob("source_orders-0.1.0-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    for reference in ("source-orders", "source_orders:SourceOrders"):
+        read = subprocess.run(
+            [sys.executable, "-m", "dativo", "read", f"native:{reference}", "--isolation", "in_process", "--set", "rows=2"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        )
+        assert read.stdout.splitlines() == ['{"n":0}', '{"n":1}'], read.stderr
 
 
 @pytest.mark.parametrize(
