@@ -66,7 +66,7 @@ def entry_points(group: str, name: str | None = None) -> list[EntryPoint]:
     """
     # Two threads that begin at once, as engine and target do, would both look.
     with _ONE:
-        points = _points(tuple((place, _changed(place)) for place in sys.path))
+        points = _points(tuple((place, _changed(place)) for place in sys.path if isinstance(place, str)))
     return [point for point in points if point.group == group and name in (None, point.name)]
 
 
@@ -96,15 +96,12 @@ def _said(text: str) -> Iterator[tuple[str, str, str]]:
 def _packages(places: list[str]) -> Iterator[tuple[str, str, str | Distribution]]:
     """Each package's name, the text of its entry points, and what it is found by."""
     for place in places:
-        place = place or "."
-        if not os.path.exists(place):
-            continue
-        if place.endswith(".egg") or not os.path.isdir(place):
+        if os.path.isfile(place) or place.endswith(".egg"):
             from importlib.metadata import distributions
 
             yield from _described(distributions(path=[place]))
             continue
-        for entry in os.listdir(place):
+        for entry in _entries(place):
             stem, end = os.path.splitext(entry)
             if end in (".dist-info", ".egg-info"):
                 path = os.path.join(place, entry)
@@ -121,6 +118,13 @@ def _packages(places: list[str]) -> Iterator[tuple[str, str, str | Distribution]
 def _described(distributions: Iterable[Distribution]) -> Iterator[tuple[str, str, Distribution]]:
     for found in distributions:
         yield _normalized(found.name), found.read_text(FILE) or "", found
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder or ".")
+    except OSError:
+        return []
 
 
 def _text(path: str) -> str:

@@ -370,7 +370,10 @@ impl Connection {
                 }
                 needed += len;
             }
-            if self.state == State::Copying && self.buffer.brought < ENOUGH {
+            if self.state == State::Copying
+                && self.buffer.brought < ENOUGH
+                && self.socket.gives_all()
+            {
                 thread::sleep(PAUSE);
             }
             self.buffer

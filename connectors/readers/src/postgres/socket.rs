@@ -43,6 +43,12 @@ impl Socket {
         }
     }
 
+    /// Whether a read brings all that has come, if there is room for it; of TLS it brings a record, 16 KiB at most.
+    #[inline]
+    pub(super) fn gives_all(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
     /// From now on waits for as long as a query takes.
     pub(super) fn be_patient(&self) -> io::Result<()> {
         match self {
