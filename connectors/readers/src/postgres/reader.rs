@@ -18,7 +18,7 @@ use super::tuples::Broken;
 use super::types::Types;
 
 /// Size of a batch's Arrow buffers.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 
 /// Tables, views and queries of a PostgreSQL database.
 ///
