@@ -230,3 +230,13 @@ def test_threads_end_with_their_reading(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     read("Numbers", tmp_path)
     assert not set(threading.enumerate()) - before
+
+
+def test_a_class_that_writes_too_is_read_by_its_writers_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "both_ways-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: both-ways\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[dativo.targets]\nboth-ways = {native_readers.__name__}:Numbers\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = NativeEngine(Connector("native:both-ways", reader="both-ways", isolation="in_process"), EngineOptions(tmp_path))
+    assert [row["id"] for row in rows(read_with(made, {"rows": 2}, catalog(made), None)[0])] == [0, 1]

@@ -8,7 +8,7 @@ from typing import Any
 from dativo_protocols import Catalog, ConfigError, ConnectionStatus, Spec
 
 from dativo_engines._engine import Connector, Engine, EngineOptions, ReadCatalog, Reading
-from dativo_engines.native._plugin import admit, as_program, is_own, isolation_of
+from dativo_engines.native._plugin import admit, as_program, isolation_of
 
 
 class NativeEngine:
@@ -22,9 +22,7 @@ class NativeEngine:
         if connector.reader is None:
             raise ConfigError(f"`{connector.reference}` names no reader", hint="name one with `reader`: `module:Class`")
         isolation = isolation_of(connector)
-        # What was installed with Dativo says nothing that has to be looked at, and to look costs a twentieth of a short run.
-        if not is_own(connector.reader):
-            admit(connector)
+        admit(connector)
         self._engine: Engine
         if isolation == "in_process":
             from dativo_engines.native._in_process import InProcess

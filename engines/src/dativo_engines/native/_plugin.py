@@ -88,9 +88,15 @@ def manifest_of(connector: Connector) -> Manifest | None:
 def admit(connector: Connector) -> Manifest | None:
     """The plugin's manifest, once what it says has been looked at; to be called before anything of the plugin is loaded.
 
+    None where there is none, and of an entry point that was installed with Dativo.
+
     Raises:
         ConfigError: A file is not the one that was published, or the plugin was written for another version of the API.
     """
+    reader = connector.reader
+    # What was installed with Dativo says nothing that has to be looked at, and to look costs a twentieth of a short run.
+    if reader is not None and ":" not in reader and not is_library(reader) and _any_entry_point(reader).package in OWN:
+        return None
     manifest = manifest_of(connector)
     if manifest is not None:
         manifest.verify()
