@@ -156,11 +156,13 @@ def _engines() -> Iterator[Finding]:
 
 
 def _targets() -> Iterator[Finding]:
+    from dativo_sdk.host import entry_points
+
     from dativo._target import available_targets
 
     for name in available_targets():
-        (point, *_) = metadata.entry_points(group="dativo.targets", name=name)
-        if point.dist is not None and point.dist.name != "dativo":
+        (point, *_) = entry_points("dativo.targets", name)
+        if point.package != "dativo":
             continue
         missing = [each for each in _required(name) if importlib.util.find_spec(each) is None]
         found = f"needs {', '.join(f'`{each}`' for each in missing)}" if missing else "its libraries are installed"
@@ -180,11 +182,11 @@ def _required(target: str) -> list[str]:
 
 def _plugins() -> Iterator[Finding]:
     """Of others, by what their packages say; none is imported."""
+    from dativo_sdk.host import entry_points
     from dativo_sdk.manifest import READERS, WRITERS, Manifest
 
     for group, kind in ((READERS, "reader"), (WRITERS, "writer")):
-        points = [each for each in metadata.entry_points(group=group) if each.dist is None or each.dist.name != "dativo"]
-        for name in sorted({each.name for each in points}):
+        for name in sorted({each.name for each in entry_points(group) if each.package != "dativo"}):
             try:
                 manifest = Manifest.installed(name, kind)  # type: ignore[arg-type]
                 refused = manifest.compatible()
